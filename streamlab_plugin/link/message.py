@@ -1,0 +1,134 @@
+"""What travels on the socket between a Locust process and its recorder.
+
+Every message is a msgpack map with a ``type`` tag, length-prefixed by `framing`. Uplink messages that change
+what is stored carry a number; the recorder acknowledges a number once it is on disk, and until then the
+client keeps the message, so that a restarted recorder can be told again.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from streamlab_plugin.core.record import RawRecord
+
+LINK_VERSION = 1
+
+
+class Hello(msgspec.Struct, tag="hello", frozen=True):
+    """First message of a client; another link version is refused."""
+
+    version: int
+    pid: int
+    role: str
+
+
+class OpenRun(msgspec.Struct, tag="open_run", frozen=True):
+    """The owner announces a run; repeated after a reconnect, so it must be idempotent.
+
+    ``settings`` is the JSON of the effective policy, rules and objectives.
+    """
+
+    run: str
+    name: str
+    started_at: float
+    host: str
+    locustfile: str
+    expected_workers: int
+    settings: bytes
+    versions: dict[str, str]
+
+
+class OpenProcess(msgspec.Struct, tag="open_process", frozen=True):
+    """A Locust process joins a run with a stream of its own; idempotent like `OpenRun`."""
+
+    run: str
+    process: str
+    role: str
+    pid: int
+    opened_at: float
+
+
+class Frame(msgspec.Struct, tag="frame", frozen=True):
+    """Records in order. ``produced`` and ``dropped`` are totals of the stream so far."""
+
+    process: str
+    number: int
+    produced: int
+    dropped: dict[str, int]
+    users: int
+    at: float
+    records: list[RawRecord]
+
+
+class CloseProcess(msgspec.Struct, tag="close_process", frozen=True):
+    """The last numbered message of a stream, with its final totals."""
+
+    process: str
+    number: int
+    produced: int
+    dropped: dict[str, int]
+    closed_at: float
+
+
+class StopRun(msgspec.Struct, tag="stop_run", frozen=True):
+    """The owner says that the test has stopped; the recorder finalises once all streams are closed."""
+
+    run: str
+    stopped_at: float
+    expected_workers: int
+
+
+class Welcome(msgspec.Struct, tag="welcome", frozen=True):
+    """Answer to `Hello`."""
+
+    version: int
+    pid: int
+
+
+class Refused(msgspec.Struct, tag="refused", frozen=True):
+    """The recorder cannot serve this client; ``exit_code`` is the one of docs/cli.md."""
+
+    message: str
+    exit_code: int
+
+
+class RunOpened(msgspec.Struct, tag="run_opened", frozen=True):
+    """The run is in the database: workers can find it now."""
+
+    run: str
+
+
+class Unrecorded(msgspec.Struct, tag="unrecorded", frozen=True):
+    """This process cannot be recorded (its run is not in this recorder's database)."""
+
+    process: str
+    message: str
+
+
+class Ack(msgspec.Struct, tag="ack", frozen=True):
+    """Everything of the stream up to this number is on disk."""
+
+    process: str
+    number: int
+
+
+class VerdictReached(msgspec.Struct, tag="verdict", frozen=True):
+    """The run is finalised."""
+
+    run: str
+    exit_code: int
+    text: str
+
+
+class Notice(msgspec.Struct, tag="notice", frozen=True):
+    """A line for the Locust log, e.g. that the database cannot be written."""
+
+    message: str
+
+
+Uplink = Hello | OpenRun | OpenProcess | Frame | CloseProcess | StopRun
+Downlink = Welcome | Refused | RunOpened | Unrecorded | Ack | VerdictReached | Notice
+
+encode = msgspec.msgpack.Encoder().encode
+decode_uplink = msgspec.msgpack.Decoder(Uplink).decode
+decode_downlink = msgspec.msgpack.Decoder(Downlink).decode
