@@ -1,0 +1,1 @@
+"""Rules, windows, sketches: what is out of the ordinary. Pure."""

@@ -1,0 +1,68 @@
+"""Latency distributions that can be merged across processes, periods and runs.
+
+Apache DataSketches' REQ sketch with high-rank accuracy: rank error at most 0.4 % near the tail at k = 12,
+also after merging (https://datasketches.apache.org/docs/REQ/ReqSketch.html). It stores float32, so a limit
+is compared as float32 too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from datasketches import req_floats_sketch
+
+K = 12
+
+
+class Sketch:
+    """A mergeable distribution of latencies in milliseconds."""
+
+    __slots__ = ("_inner",)
+
+    def __init__(self) -> None:
+        self._inner = req_floats_sketch(K, True)
+
+    @classmethod
+    def from_bytes(cls, blob: bytes) -> Sketch:
+        """Rebuild a sketch from `to_bytes`."""
+        sketch = cls.__new__(cls)
+        sketch._inner = req_floats_sketch.deserialize(blob)
+        return sketch
+
+    def to_bytes(self) -> bytes:
+        """Return the sketch in the library's portable form (68 bytes for 10 values, ~5 kB for 100,000)."""
+        return bytes(self._inner.serialize())
+
+    def add(self, latencies_ms: Sequence[float]) -> None:
+        """Add values; an array costs far less than single values."""
+        self._inner.update(np.asarray(latencies_ms, dtype=np.float32))
+
+    def merge(self, other: Sketch) -> None:
+        """Add everything *other* has seen."""
+        self._inner.merge(other._inner)
+
+    @property
+    def count(self) -> int:
+        """How many values were added."""
+        return int(self._inner.n)
+
+    def percentile(self, percent: float) -> float | None:
+        """Return the value at *percent* (0..100], or None without data."""
+        if self._inner.is_empty():
+            return None
+        return float(self._inner.get_quantile(percent / 100.0))
+
+
+def merged(blobs: Iterable[bytes | None]) -> Sketch:
+    """Merge stored sketches into one; None entries are skipped."""
+    result = Sketch()
+    for blob in blobs:
+        if blob:
+            result.merge(Sketch.from_bytes(blob))
+    return result
+
+
+def exceeds(value_ms: float, limit_ms: float) -> bool:
+    """Whether a sketch's *value_ms* is above *limit_ms*, with the limit in the sketch's own precision."""
+    return value_ms > float(np.float32(limit_ms))

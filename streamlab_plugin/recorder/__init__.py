@@ -1,0 +1,1 @@
+"""The recorder process: receive, redact, judge, roll up, store, finalise."""

@@ -1,0 +1,49 @@
+"""``python -m streamlab_plugin.recorder --socket PATH``: started by the first Locust process on a host.
+
+The database URL and the key file come through the environment, since the arguments of a process are public.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from streamlab_plugin.core.errors import StreamlabError
+from streamlab_plugin.link.server import Server, claim
+from streamlab_plugin.recorder.loop import Recorder
+
+# Nice enough to leave the load generator in front, not so nice as to starve.
+NICENESS = 3
+
+
+def main() -> int:
+    """Serve one socket until everybody has gone; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m streamlab_plugin.recorder")
+    parser.add_argument("--socket", type=Path, required=True)
+    path = parser.parse_args().socket
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s recorder %(process)d: %(message)s")
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        os.nice(NICENESS)
+        lock = claim(path, wait_s=10.0)
+        if lock is None:
+            return 0
+        recorder = Recorder(
+            Server(path), os.environ["STREAMLAB_DATABASE_URL"], Path(os.environ["STREAMLAB_KEY_FILE"])
+        )
+        return recorder.serve()
+    except StreamlabError as error:
+        logging.error("%s", error)
+        return error.exit_code
+    except Exception:  # guard line: say why in the log beside the socket
+        logging.exception("the recorder failed")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

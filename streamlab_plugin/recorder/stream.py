@@ -1,0 +1,237 @@
+"""One Locust process's stream in a run: redact, judge, roll up, and collect what the next write stores.
+
+`Stream.receive` is the recorder's hot path; it runs once per record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from streamlab_plugin.core.record import OUTCOMES
+from streamlab_plugin.detect.judge import describe
+from streamlab_plugin.knowledge.occurrence import OccurrenceKey, Occurrences
+from streamlab_plugin.knowledge.signature import fingerprint
+from streamlab_plugin.privacy.plan import Redactor
+from streamlab_plugin.recorder.rollup import Delta, Load, Rollups
+from streamlab_plugin.store.batch import Key, Kind, StreamWrite
+
+if TYPE_CHECKING:
+    from streamlab_plugin.core.record import RawRecord
+    from streamlab_plugin.detect.drift import DriftFinding, DriftRule
+    from streamlab_plugin.detect.rule import Rule
+    from streamlab_plugin.link.message import CloseProcess, Frame
+    from streamlab_plugin.privacy.pseudonym import Pseudonyms
+    from streamlab_plugin.recorder.run import Run
+    from streamlab_plugin.store.run_writer import ProcessRow
+
+# More distinct series, shapes or errors than this per stream are counted under "(other)".
+KEYS_LIMIT = 5_000
+# Operations that have no answer of their own to wait for.
+_UNANSWERED = frozenset({"connect", "close", "push", "deliver", "subscribe"})
+_OUTCOME_CODES = {name: code for code, name in enumerate(OUTCOMES)}
+_encode = msgspec.json.encode
+
+
+class Stream:
+    """Turn the frames of one process into rows, rollups and occurrences."""
+
+    def __init__(self, run: Run, process: str, row: ProcessRow, pseudonyms: Pseudonyms, load: Load) -> None:
+        self.run = run
+        self.process = process
+        self.process_id = row.id
+        self.stored_frame = row.last_frame  # in the database
+        self.last_frame = row.last_frame  # received
+        self.produced = row.produced
+        self.quarantined = row.quarantined
+        self.dropped: dict[str, int] = {}
+        self.users = 0
+        self.closed_at: float | None = None
+        self.is_closed = row.state == "closed"
+        self._rules = run.settings.rules.rules
+        self._judge = run.settings.judge
+        self._judges_payload = any(
+            comparison.field.startswith("payload.") for rule in self._rules for comparison in rule.condition
+        )
+        self._redactor = Redactor(run.settings.policy, pseudonyms)
+        self._pseudonym = pseudonyms.of
+        self._rollups = Rollups(load, is_resumed=row.last_frame > 0)
+        self._occurrences = Occurrences()
+        self._keys: dict[Kind, dict[tuple[str, ...], Key]] = {"series": {}, "shapes": {}, "errors": {}}
+        self._series = self._keys["series"]
+        self._rows: list[Any] = []
+        self._gauges: dict[int, int] = {}
+        self._is_touched = False
+
+    @property
+    def held(self) -> int:
+        """Rows that wait for the next write."""
+        return len(self._rows)
+
+    def receive(self, frame: Frame) -> None:
+        """Take in a frame; one that was seen before changes nothing."""
+        if frame.number <= self.last_frame:
+            return
+        self.last_frame = frame.number
+        self.produced, self.dropped, self.users = frame.produced, frame.dropped, frame.users
+        self._gauges[int(frame.at)] = frame.users
+        self._is_touched = True
+        for record in frame.records:
+            try:
+                self._process(record)
+            except Exception:  # noqa: BLE001 - guard line: one odd record must not stop the others
+                self.quarantined += 1
+
+    def close(self, message: CloseProcess) -> None:
+        """Take in the stream's final totals."""
+        if message.number <= self.last_frame:
+            return
+        self.last_frame = message.number
+        self.produced, self.dropped, self.closed_at = message.produced, message.dropped, message.closed_at
+        self._is_touched = self.is_closed = True
+
+    def take(self) -> StreamWrite | None:
+        """Return what the next write shall store, or None when nothing changed."""
+        if not self._is_touched:
+            return None
+        rollups = self._rollups.take_changed()  # may read from the database and fail: before anything is taken
+        rows, self._rows = self._rows, []
+        gauges, self._gauges = self._gauges, {}
+        self._is_touched = False
+        return StreamWrite(
+            self.process_id,
+            self.run.row.run_day,
+            self.stored_frame,
+            self.last_frame,
+            self.produced,
+            self.quarantined,
+            dict(self.dropped),
+            dict(self._redactor.counts),
+            self.users,
+            self.closed_at,
+            rows,
+            rollups,
+            [(*row[:-1], _encode(row.exemplars).decode()) for row in self._occurrences.take_changed()],
+            list(gauges.items()),
+        )
+
+    def _process(self, record: RawRecord) -> None:
+        (
+            seq, protocol, operation, endpoint, direction, user_class, started_at, scheduled_at, latency_ms,
+            wait_ms, size_bytes, payload, outcome, status, error_type, error_message, correlation_id, stream,
+            stream_seq, fault,
+        ) = record  # fmt: skip
+        name = (protocol, operation, endpoint, direction, user_class)
+        series = self._series.get(name) or self._key("series", name, (protocol, operation, "(other)", direction, ""))
+        shape = text = seen = drifted = None
+        if payload is not None:
+            redacted = self._redactor.redact_json(payload)
+            if redacted is not None:
+                keys, values, schema_hash, paths = redacted
+                shape = self._shape(schema_hash, keys)
+                text = None if shape is None else _encode(values).decode()
+                if self._judges_payload:
+                    seen = dict(zip(keys, values, strict=True))
+                if self.run.drift is not None and outcome == "success":
+                    drifted = self.run.drift.observe(f"{protocol} {operation} {endpoint}", schema_hash, paths)
+        error = None
+        if error_type is not None:
+            error = self._error(error_type, error_message or "")
+        corr = None if correlation_id is None else self._pseudonym(correlation_id)
+        matched = self._judge(
+            protocol, operation, endpoint, direction, user_class, latency_ms, wait_ms, size_bytes, outcome,
+            status, error_type, error_message, seen,
+        )  # fmt: skip
+        findings = None
+        if matched or drifted is not None:
+            findings = self._find(record, matched, drifted, seen, corr)
+        self._count(series, record)
+        self._rows.append(
+            (
+                seq, series, started_at, scheduled_at, latency_ms, wait_ms, size_bytes, shape, text,
+                _OUTCOME_CODES[outcome], status, error, corr, stream and self._pseudonym(stream), stream_seq,
+                fault, findings,
+            )
+        )  # fmt: skip
+
+    def _count(self, series: Key, record: RawRecord) -> None:
+        latency_ms, outcome = record.latency_ms, record.outcome
+        name = (int(record.started_at + (latency_ms or 0.0) / 1000.0), series)
+        deltas = self._rollups.deltas
+        delta = deltas.get(name)
+        if delta is None:
+            delta = deltas[name] = Delta()
+        delta.count += 1
+        delta.size_sum += record.size_bytes
+        if outcome == "success":
+            if record.operation not in _UNANSWERED:
+                delta.answered += 1
+        elif outcome == "interrupted":
+            delta.interrupted += 1
+            return
+        else:
+            delta.errors += 1
+            if outcome == "timeout":
+                delta.timeouts += 1
+            elif record.status and record.operation not in _UNANSWERED:
+                delta.answered += 1
+        if latency_ms is not None:
+            delta.latencies_ms.append(latency_ms)
+
+    def _find(
+        self, record: RawRecord, matched: tuple[int, ...], drifted: DriftFinding | None, seen: Any, corr: str | None
+    ) -> str:
+        """Count what the rules and the drift detector found, and return their names."""
+        at = record.started_at + (record.latency_ms or 0.0) / 1000.0
+        names = []
+        for index in matched:
+            rule = self._rules[index]
+            names.append(rule.name)
+            self._occur(rule, record, at, corr, partial(describe, rule, {**record._asdict(), "payload": seen}))
+        drift = self.run.settings.rules.drift
+        if drifted is not None and drift is not None:
+            names.append(drift.name)
+            message = drifted.message
+            self._occur(drift, record, at, corr, lambda: message)
+        return ",".join(names)
+
+    def _occur(
+        self, rule: Rule | DriftRule, record: RawRecord, at: float, corr: str | None, message: Callable[[], str]
+    ) -> None:
+        error_class = record.error_type or ""
+        name = fingerprint(rule.anomaly_type, record.protocol, record.endpoint, error_class, rule.name)
+        key = OccurrenceKey(
+            name, rule.name, rule.anomaly_type, rule.severity, record.protocol, record.endpoint, error_class
+        )
+
+        def sample() -> tuple[str, dict[str, Any]]:
+            return message(), {
+                "seq": record.seq, "at": round(at, 3), "latency_ms": record.latency_ms, "status": record.status,
+                "outcome": record.outcome, "error": record.error_message, "correlation_id": corr,
+            }  # fmt: skip
+
+        self._occurrences.add(key, at, sample)
+
+    def _shape(self, schema_hash: str, keys: tuple[str, ...]) -> Key | None:
+        """Return the shape's key, or None when there are too many: then the payload is not kept."""
+        shapes, name = self._keys["shapes"], (schema_hash, *keys)
+        found = shapes.get(name)
+        if found is None and len(shapes) < KEYS_LIMIT:
+            found = self._remember("shapes", name, (schema_hash, _encode(keys).decode()))
+        return found
+
+    def _error(self, error_type: str, message: str) -> Key:
+        name = (error_type, message)
+        return self._keys["errors"].get(name) or self._key("errors", name, (error_type, "(other)"))
+
+    def _key(self, kind: Kind, values: tuple[str, ...], other: tuple[str, ...]) -> Key:
+        if len(self._keys[kind]) >= KEYS_LIMIT and values != other:
+            return self._keys[kind].get(other) or self._remember(kind, other, other)
+        return self._remember(kind, values, values)
+
+    def _remember(self, kind: Kind, name: tuple[str, ...], values: tuple[str, ...]) -> Key:
+        key = self._keys[kind][name] = Key(kind, values)
+        return key

@@ -1,0 +1,1 @@
+"""Tables, migrations, bulk writer and queries: the only room that talks SQL."""

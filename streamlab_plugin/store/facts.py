@@ -1,0 +1,52 @@
+"""The facts that a verdict needs, from rollups and the processes' totals."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from sqlalchemy import Connection, select
+
+from streamlab_plugin.slo.verdict import ProtocolFacts, RunFacts
+from streamlab_plugin.store import tables
+from streamlab_plugin.store.rollup_queries import Totals, run_protocol_totals
+from streamlab_plugin.store.run_queries import RUNNING, run_ledger
+
+
+def run_facts(connection: Connection, run_id: int, problems: tuple[str, ...] = ()) -> RunFacts:
+    """Return what is known of a run; *problems* are reasons why its data may be incomplete."""
+    runs = tables.runs.c
+    run = connection.execute(
+        select(runs.state, runs.started_at, runs.stopped_at).where(runs.id == run_id)
+    ).one()
+    end = time.time() if run.stopped_at is None else run.stopped_at
+    return RunFacts(
+        state="running" if run.state == RUNNING else "finished",
+        duration_s=max(0.0, end - run.started_at),
+        protocols={name: _protocol(totals) for name, totals in run_protocol_totals(connection, run_id).items()},
+        ledger=run_ledger(connection, run_id),
+        problems=problems,
+    )
+
+
+def run_problems(connection: Connection, run_id: int) -> tuple[str, ...]:
+    """Return the problems that the run's recorder noted when it finalised the run."""
+    body = connection.scalar(select(tables.verdicts.c.body).where(tables.verdicts.c.run_id == run_id))
+    state = connection.scalar(select(tables.runs.c.state).where(tables.runs.c.id == run_id))
+    noted = tuple(json.loads(body).get("problems", ())) if body else ()
+    if state == "aborted":
+        noted += ("the run was aborted: its owner vanished before the test had stopped",)
+    return noted
+
+
+def _protocol(totals: Totals) -> ProtocolFacts:
+    return ProtocolFacts(
+        count=totals.count,
+        errors=totals.errors,
+        answered=totals.answered,
+        interrupted=totals.interrupted,
+        latency_samples=totals.latency_samples,
+        p95_latency_ms=totals.p95_ms,
+        p50_latency_ms=totals.p50_ms,
+        p99_latency_ms=totals.p99_ms,
+    )

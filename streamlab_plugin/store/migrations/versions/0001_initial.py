@@ -1,0 +1,222 @@
+"""The first schema: runs, lean records, rollups, findings, verdicts.
+
+Revision ID: 0001
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Create everything."""
+    op.create_table(
+        "errors",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("error_type", sa.Text(), nullable=False),
+        sa.Column("error_message", sa.Text(), nullable=False),
+        sa.UniqueConstraint("error_type", "error_message"),
+    )
+    op.create_table(
+        "gauges",
+        sa.Column("process_id", sa.Integer(), nullable=False),
+        sa.Column("start", sa.Integer(), nullable=False),
+        sa.Column("users", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("process_id", "start"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "occurrences",
+        sa.Column("process_id", sa.Integer(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.Column("start", sa.Integer(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("first_at", sa.Double(), nullable=False),
+        sa.Column("last_at", sa.Double(), nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("anomaly_type", sa.Text(), nullable=False),
+        sa.Column("severity", sa.Text(), nullable=False),
+        sa.Column("protocol", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("error_class", sa.Text(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("exemplars", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("process_id", "fingerprint", "start"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "records",
+        sa.Column("run_day", sa.Integer(), nullable=False),
+        sa.Column("process_id", sa.Integer(), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("series_id", sa.Integer(), nullable=False),
+        sa.Column("started_at", sa.Double(), nullable=False),
+        sa.Column("scheduled_at", sa.Double()),
+        sa.Column("latency_ms", sa.Double()),
+        sa.Column("wait_ms", sa.Double()),
+        sa.Column("size_bytes", sa.Integer(), nullable=False),
+        sa.Column("shape_id", sa.Integer()),
+        sa.Column("payload", sa.Text()),
+        sa.Column("outcome", sa.Integer(), nullable=False),
+        sa.Column("status", sa.Integer()),
+        sa.Column("error_id", sa.Integer()),
+        sa.Column("correlation_id", sa.Text()),
+        sa.Column("stream", sa.Text()),
+        sa.Column("stream_seq", sa.Integer()),
+        sa.Column("fault", sa.Text()),
+        sa.Column("findings", sa.Text()),
+        sa.PrimaryKeyConstraint("run_day", "process_id", "seq"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "rollups",
+        sa.Column("process_id", sa.Integer(), nullable=False),
+        sa.Column("period_s", sa.Integer(), nullable=False),
+        sa.Column("start", sa.Integer(), nullable=False),
+        sa.Column("series_id", sa.Integer(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("errors", sa.Integer(), nullable=False),
+        sa.Column("timeouts", sa.Integer(), nullable=False),
+        sa.Column("interrupted", sa.Integer(), nullable=False),
+        sa.Column("answered", sa.Integer(), nullable=False),
+        sa.Column("latency_count", sa.Integer(), nullable=False),
+        sa.Column("latency_sum", sa.Double(), nullable=False),
+        sa.Column("latency_min", sa.Double()),
+        sa.Column("latency_max", sa.Double()),
+        sa.Column("size_sum", sa.Integer(), nullable=False),
+        sa.Column("sketch", sa.LargeBinary()),
+        sa.PrimaryKeyConstraint("process_id", "period_s", "start", "series_id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "series",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("protocol", sa.Text(), nullable=False),
+        sa.Column("operation", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("direction", sa.Text(), nullable=False),
+        sa.Column("user_class", sa.Text(), nullable=False),
+        sa.UniqueConstraint("protocol", "operation", "endpoint", "direction", "user_class"),
+    )
+    op.create_table(
+        "settings",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.UniqueConstraint("hash"),
+    )
+    op.create_table(
+        "shapes",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("schema_hash", sa.Text(), nullable=False),
+        sa.Column("keys", sa.Text(), nullable=False),
+        sa.UniqueConstraint("schema_hash", "keys"),
+    )
+    op.create_table(
+        "runs",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("run", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("run_day", sa.Integer(), nullable=False),
+        sa.Column("started_at", sa.Double(), nullable=False),
+        sa.Column("stopped_at", sa.Double()),
+        sa.Column("settings_id", sa.Integer(), sa.ForeignKey("settings.id"), nullable=False),
+        sa.Column("key_id", sa.Text(), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("locustfile", sa.Text(), nullable=False),
+        sa.Column("expected_workers", sa.Integer(), nullable=False),
+        sa.Column("versions", sa.Text(), nullable=False),
+        sa.UniqueConstraint("run"),
+    )
+    op.create_table(
+        "processes",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("process", sa.Text(), nullable=False),
+        sa.Column("run_id", sa.Integer(), sa.ForeignKey("runs.id"), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("opened_at", sa.Double(), nullable=False),
+        sa.Column("closed_at", sa.Double()),
+        sa.Column("last_frame", sa.Integer(), nullable=False),
+        sa.Column("produced", sa.Integer(), nullable=False),
+        sa.Column("stored", sa.Integer(), nullable=False),
+        sa.Column("quarantined", sa.Integer(), nullable=False),
+        sa.Column("dropped", sa.Text(), nullable=False),
+        sa.Column("privacy", sa.Text(), nullable=False),
+        sa.Column("users", sa.Integer(), nullable=False),
+        sa.UniqueConstraint("process"),
+    )
+    op.create_index("ix_processes_run_id", "processes", ["run_id"])
+    op.create_table(
+        "signatures",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.Column("anomaly_type", sa.Text(), nullable=False),
+        sa.Column("protocol", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("error_class", sa.Text(), nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("severity", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("first_seen", sa.Double(), nullable=False),
+        sa.Column("last_seen", sa.Double(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("first_run_id", sa.Integer(), sa.ForeignKey("runs.id"), nullable=False),
+        sa.Column("last_run_id", sa.Integer(), sa.ForeignKey("runs.id"), nullable=False),
+        sa.UniqueConstraint("fingerprint"),
+    )
+    op.create_table(
+        "verdicts",
+        sa.Column("run_id", sa.Integer(), sa.ForeignKey("runs.id"), primary_key=True),
+        sa.Column("verdict", sa.Text(), nullable=False),
+        sa.Column("exit_code", sa.Integer(), nullable=False),
+        sa.Column("decided_at", sa.Double(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+    )
+    op.create_table(
+        "fixes",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("signature_id", sa.Integer(), sa.ForeignKey("signatures.id"), nullable=False),
+        sa.Column("fix_type", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("steps", sa.Text(), nullable=False),
+        sa.Column("risk", sa.Text(), nullable=False),
+        sa.Column("confidence", sa.Double(), nullable=False),
+        sa.Column("priority", sa.Double(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+    )
+    op.create_index("ix_fixes_signature_id", "fixes", ["signature_id"])
+    op.execute(_RECORDS_FLAT)
+
+
+# For people and BI tools: the record as docs/architecture.md describes it, payload as a JSON object again.
+_RECORDS_FLAT = """
+CREATE VIEW records_flat AS
+SELECT runs.run, processes.process, r.seq,
+       series.protocol, series.operation, series.endpoint, series.direction, series.user_class,
+       r.started_at, r.scheduled_at, r.latency_ms, r.wait_ms, r.size_bytes,
+       CASE WHEN r.payload IS NULL THEN NULL ELSE (
+           SELECT json_group_object(k.value, json_extract(r.payload, '$[' || k.key || ']'))
+           FROM json_each(shapes.keys) AS k
+       ) END AS payload,
+       shapes.schema_hash,
+       CASE r.outcome WHEN 0 THEN 'success' WHEN 1 THEN 'error' WHEN 2 THEN 'timeout' ELSE 'interrupted' END
+           AS outcome,
+       r.status, errors.error_type, errors.error_message,
+       r.correlation_id, r.stream, r.stream_seq, r.fault, r.findings
+FROM records AS r
+JOIN processes ON processes.id = r.process_id
+JOIN runs ON runs.id = processes.run_id
+JOIN series ON series.id = r.series_id
+LEFT JOIN shapes ON shapes.id = r.shape_id
+LEFT JOIN errors ON errors.id = r.error_id
+"""

@@ -1,0 +1,221 @@
+"""The tables as the code sees them; what is in a database is decided by the migrations.
+
+Rows of ``records`` are lean: integer keys into ``processes``, ``series``, ``errors`` and ``shapes``. Public
+ids are uuid4 text; integer keys are local to one database. Times are epoch seconds (UTC).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Column,
+    Double,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("body", Text, nullable=False),  # JSON: the effective policy, rules and objectives, no secrets
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run", Text, nullable=False, unique=True),  # public id, uuid4
+    Column("name", Text, nullable=False),
+    Column("state", Text, nullable=False),  # running, completed, degraded, aborted, failed
+    Column("run_day", Integer, nullable=False),  # UTC day the run began, days since 1970-01-01
+    Column("started_at", Double, nullable=False),  # test_start
+    Column("stopped_at", Double),  # test_stop
+    Column("settings_id", Integer, ForeignKey("settings.id"), nullable=False),
+    Column("key_id", Text, nullable=False),  # which pseudonym key the run used
+    Column("host", Text, nullable=False),  # the target, without credentials and query
+    Column("locustfile", Text, nullable=False),
+    Column("expected_workers", Integer, nullable=False),
+    Column("versions", Text, nullable=False),  # JSON: streamlab, locust, python
+)
+
+processes = Table(
+    "processes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("process", Text, nullable=False, unique=True),  # public id, uuid4
+    Column("run_id", Integer, ForeignKey("runs.id"), nullable=False, index=True),
+    Column("role", Text, nullable=False),  # standalone, master, worker
+    Column("pid", Integer, nullable=False),
+    Column("state", Text, nullable=False),  # open, closed, lost
+    Column("opened_at", Double, nullable=False),
+    Column("closed_at", Double),
+    Column("last_frame", Integer, nullable=False),
+    Column("produced", Integer, nullable=False),
+    Column("stored", Integer, nullable=False),
+    Column("quarantined", Integer, nullable=False),
+    Column("dropped", Text, nullable=False),  # JSON: reason -> count
+    Column("privacy", Text, nullable=False),  # JSON: kept, dropped, hashed, bucketed, scrubbed, failed -> count
+    Column("users", Integer, nullable=False),  # simulated users at the last frame
+)
+
+series = Table(
+    "series",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("protocol", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("user_class", Text, nullable=False),
+    UniqueConstraint("protocol", "operation", "endpoint", "direction", "user_class"),
+)
+
+shapes = Table(
+    "shapes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("schema_hash", Text, nullable=False),  # of keys and types before redaction
+    Column("keys", Text, nullable=False),  # JSON array: the payload keys that were kept
+    UniqueConstraint("schema_hash", "keys"),
+)
+
+errors = Table(
+    "errors",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("error_type", Text, nullable=False),
+    Column("error_message", Text, nullable=False),
+    UniqueConstraint("error_type", "error_message"),
+)
+
+records = Table(
+    "records",
+    metadata,
+    Column("run_day", Integer, nullable=False),
+    Column("process_id", Integer, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("series_id", Integer, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("scheduled_at", Double),
+    Column("latency_ms", Double),
+    Column("wait_ms", Double),
+    Column("size_bytes", Integer, nullable=False),
+    Column("shape_id", Integer),
+    Column("payload", Text),  # JSON array: the values of the shape's keys
+    Column("outcome", Integer, nullable=False),  # index into core.record.OUTCOMES
+    Column("status", Integer),
+    Column("error_id", Integer),
+    Column("correlation_id", Text),
+    Column("stream", Text),
+    Column("stream_seq", Integer),
+    Column("fault", Text),
+    Column("findings", Text),  # rule names, comma separated
+    PrimaryKeyConstraint("run_day", "process_id", "seq"),
+    sqlite_with_rowid=False,
+)
+
+rollups = Table(
+    "rollups",
+    metadata,
+    Column("process_id", Integer, nullable=False),
+    Column("period_s", Integer, nullable=False),  # 1, 60 or 3600
+    Column("start", Integer, nullable=False),  # epoch second, multiple of period_s
+    Column("series_id", Integer, nullable=False),
+    Column("count", Integer, nullable=False),  # all outcomes, also interrupted
+    Column("errors", Integer, nullable=False),  # outcome error or timeout
+    Column("timeouts", Integer, nullable=False),
+    Column("interrupted", Integer, nullable=False),
+    Column("answered", Integer, nullable=False),
+    Column("latency_count", Integer, nullable=False),
+    Column("latency_sum", Double, nullable=False),
+    Column("latency_min", Double),
+    Column("latency_max", Double),
+    Column("size_sum", Integer, nullable=False),
+    Column("sketch", LargeBinary),  # req_floats_sketch of latency_ms, see detect/sketch.py
+    PrimaryKeyConstraint("process_id", "period_s", "start", "series_id"),
+    sqlite_with_rowid=False,
+)
+
+gauges = Table(
+    "gauges",
+    metadata,
+    Column("process_id", Integer, nullable=False),
+    Column("start", Integer, nullable=False),  # epoch second
+    Column("users", Integer, nullable=False),
+    PrimaryKeyConstraint("process_id", "start"),
+    sqlite_with_rowid=False,
+)
+
+occurrences = Table(
+    "occurrences",
+    metadata,
+    Column("process_id", Integer, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("start", Integer, nullable=False),  # epoch second, multiple of 10
+    Column("count", Integer, nullable=False),
+    Column("first_at", Double, nullable=False),
+    Column("last_at", Double, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("anomaly_type", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("protocol", Text, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("error_class", Text, nullable=False),
+    Column("message", Text, nullable=False),  # what was seen, e.g. the measured value against the limit
+    Column("exemplars", Text, nullable=False),  # JSON array of at most 3 {seq, at, latency_ms, status, ...}
+    PrimaryKeyConstraint("process_id", "fingerprint", "start"),
+    sqlite_with_rowid=False,
+)
+
+signatures = Table(
+    "signatures",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("fingerprint", Text, nullable=False, unique=True),
+    Column("anomaly_type", Text, nullable=False),
+    Column("protocol", Text, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("error_class", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("severity", Text, nullable=False),  # the highest seen
+    Column("status", Text, nullable=False),  # new
+    Column("first_seen", Double, nullable=False),
+    Column("last_seen", Double, nullable=False),
+    Column("count", Integer, nullable=False),  # over all runs
+    Column("first_run_id", Integer, ForeignKey("runs.id"), nullable=False),
+    Column("last_run_id", Integer, ForeignKey("runs.id"), nullable=False),
+)
+
+fixes = Table(
+    "fixes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("signature_id", Integer, ForeignKey("signatures.id"), nullable=False, index=True),
+    Column("fix_type", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("steps", Text, nullable=False),  # JSON array of text
+    Column("risk", Text, nullable=False),  # low, medium, high
+    Column("confidence", Double, nullable=False),  # 0..1
+    Column("priority", Double, nullable=False),  # severity weight x confidence
+    Column("status", Text, nullable=False),  # suggested
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("run_id", Integer, ForeignKey("runs.id"), primary_key=True),
+    Column("verdict", Text, nullable=False),  # met, breached, inconclusive, no_data, unreachable
+    Column("exit_code", Integer, nullable=False),
+    Column("decided_at", Double, nullable=False),
+    Column("body", Text, nullable=False),  # JSON: reasons, objectives, ledger
+)

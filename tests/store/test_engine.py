@@ -1,0 +1,65 @@
+"""Every wrong database URL gets one clear line, and passwords stay out of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from streamlab_plugin.core.errors import ConfigError, InfrastructureError
+from streamlab_plugin.store.engine import fingerprint, open_store, parse_url
+
+
+class TestParseUrl:
+    """`parse_url`."""
+
+    @pytest.mark.parametrize("url", ["", "nonsense", "sqlite:", "sqlite://", "sqlite:///:memory:"])
+    def test_a_url_that_names_no_file_is_refused_with_the_remedy(self, url: str) -> None:
+        """One line that shows the right form."""
+        with pytest.raises(ConfigError, match="use sqlite:///PATH"):
+            parse_url(url)
+
+    def test_a_password_is_never_repeated(self) -> None:
+        """Neither for an unsupported nor for a broken URL."""
+        for url in ("mysql://joe:hunter2@db/x", "mysql://joe:hunter2@db:port/x"):
+            with pytest.raises(ConfigError) as caught:
+                parse_url(url)
+            assert "hunter2" not in str(caught.value)
+
+
+class TestOpenStore:
+    """`open_store`."""
+
+    def test_reading_never_creates_a_database(self, tmp_path: Path) -> None:
+        """A missing file is an error and stays missing."""
+        with pytest.raises(InfrastructureError, match="there is no database at"):
+            open_store(f"sqlite:///{tmp_path}/none.db", read_only=True)
+        assert [] == list(tmp_path.iterdir())
+
+    def test_a_missing_folder_is_named(self, tmp_path: Path) -> None:
+        """It is not made silently."""
+        with pytest.raises(InfrastructureError, match=r"folder .*/none for the database does not exist"):
+            open_store(f"sqlite:///{tmp_path}/none/x.db", read_only=False)
+
+    def test_a_folder_is_no_database(self, tmp_path: Path) -> None:
+        """A path to a directory is named as such."""
+        with pytest.raises(InfrastructureError, match="is a folder"):
+            open_store(f"sqlite:///{tmp_path}", read_only=False)
+
+    def test_a_read_only_place_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Before the first write. Root may write anywhere, so the answer of access(2) is given here."""
+        monkeypatch.setattr(os, "access", lambda *_arguments: False)
+        with pytest.raises(InfrastructureError, match="cannot be written"):
+            open_store(f"sqlite:///{tmp_path}/x.db", read_only=False)
+
+
+class TestFingerprint:
+    """`fingerprint` names a database, whatever the working directory."""
+
+    def test_relative_and_absolute_paths_are_the_same_database(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The path is resolved."""
+        monkeypatch.chdir(tmp_path)
+        assert fingerprint(f"sqlite:///{tmp_path}/x.db") == fingerprint("sqlite:///x.db")
