@@ -1,0 +1,229 @@
+"""The Locust side, composition root: roles, life cycle, and the only knowledge of Locust's events.
+
+Nothing starts at import: ``--processes`` forks after the locustfile has been read. Everything is built in
+``init``; until the first request Streamlab may refuse to start, afterwards it never stops a test.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import logging
+import os
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import locust
+from gevent.event import Event
+from locust.runners import MasterRunner, WorkerRunner
+
+from streamlab_plugin import config
+from streamlab_plugin.core.errors import StreamlabError
+from streamlab_plugin.privacy.log import install_cleaning
+from streamlab_plugin.session import VERDICT_S, Session
+from streamlab_plugin.store.engine import fingerprint
+from streamlab_plugin.users import closing
+
+logger = logging.getLogger(__name__)
+
+# How long the end of a stream waits for connections that still drain.
+CLOSING_S = 2.0
+
+_OPTIONS = {
+    "rules": "rules file (YAML) instead of the packaged one",
+    "privacy": "privacy policy (YAML) instead of the packaged one",
+    "slo": "objectives (YAML) that decide the exit code of this run",
+}
+
+
+def install(environment: Any = None) -> None:
+    """Switch Streamlab on: for every environment that Locust creates, or for one given *environment*.
+
+    Call it at the top of a locustfile. A second call changes nothing. With an *environment* (Locust as a
+    library) the recorder is started at once and everything is closed at exit.
+
+    Raises:
+        SystemExit: with *environment* only; settings or database cannot be used (codes in docs/cli.md).
+    """
+    if os.name == "nt":
+        print("Streamlab works on Linux and macOS; on Windows it stays inactive.", file=sys.stderr)
+        return
+    events = locust.events if environment is None else environment.events
+    if getattr(events, "streamlab_plugin", None) is not None:
+        return
+    plugin = events.streamlab_plugin = Plugin()
+    events.init_command_line_parser.add_listener(add_options)
+    events.init.add_listener(plugin.on_init)
+    events.test_start.add_listener(plugin.on_test_start)
+    events.test_stop.add_listener(plugin.on_test_stop)
+    events.quitting.add_listener(plugin.on_quitting)
+    if environment is not None:
+        plugin.on_init(environment=environment, runner=environment.runner, web_ui=environment.web_ui)
+
+
+def add_options(parser: Any, **_arguments: Any) -> None:
+    """Add Streamlab's options to Locust's command line; none of them may hold a secret."""
+    for kind, text in _OPTIONS.items():
+        parser.add_argument(
+            f"--streamlab-{kind}", metavar="FILE", default=None, help=text, include_in_web_ui=False,
+            env_var=f"LOCUST_STREAMLAB_{kind.upper()}",
+        )  # fmt: skip
+
+
+def guarded(listener: Callable[..., None]) -> Callable[..., None]:
+    """Let no mistake of a listener reach Locust, where it would turn the test's exit code to 2."""
+
+    @functools.wraps(listener)
+    def call(self: Plugin, **arguments: Any) -> None:
+        try:
+            listener(self, **arguments)
+        except Exception as error:  # guard line: the test goes on
+            logger.error("Streamlab: %s failed (%r); the test goes on", listener.__name__, error)
+            logger.debug("details", exc_info=True)
+
+    return call
+
+
+class Plugin:
+    """One Locust process's part in Streamlab."""
+
+    def __init__(self) -> None:
+        self._session: Session | None = None
+        self._environment: Any = None
+        self._slo_is_chosen = False
+        self._exit_code: int | None = None
+        self._quitting: Event | None = None
+
+    # --- Locust's events ----------------------------------------------------------------------------------
+
+    def on_init(self, environment: Any, runner: Any = None, web_ui: Any = None, **_arguments: Any) -> None:
+        """Build everything, or refuse to start with one line and a documented exit code."""
+        if self._session is not None:
+            return
+        try:
+            self._build(environment, runner, web_ui)
+        except StreamlabError as error:
+            print(f"streamlab: {error}", file=sys.stderr, flush=True)
+            sys.exit(error.exit_code)
+
+    def _build(self, environment: Any, runner: Any, web_ui: Any) -> None:
+        install_cleaning()
+        options = environment.parsed_options or Namespace()
+        chosen = {kind: getattr(options, f"streamlab_{kind}", None) for kind in _OPTIONS}
+        settings = config.load(chosen)
+        self._slo_is_chosen = bool(chosen["slo"] or os.environ.get("STREAMLAB_SLO"))
+        self._environment = environment
+        session = Session(settings, role_of(runner), lambda: _users(environment))
+        session.gate.install(environment.events)
+        session.connect()
+        self._session = session
+        if web_ui is not None:
+            from streamlab_plugin.web.attach import attach  # Flask only where there are pages
+
+            attach(web_ui, settings.database_url, lambda: session.run)
+        atexit.register(self._close_at_exit)
+        if runner is not None:
+            _treat_hangup_as_termination()
+        if isinstance(runner, MasterRunner):
+            environment.events.worker_connect.add_listener(session.worker_joined)
+
+    @guarded
+    def on_test_start(self, environment: Any, **_arguments: Any) -> None:
+        """Open the run (owner) and this process's stream."""
+        session = self._session
+        if session is None:
+            return
+        if environment.parsed_options is None:
+            environment.parsed_options = Namespace()
+        options = environment.parsed_options
+        if session.role == "worker":
+            session.join_run(
+                getattr(options, "streamlab_run", None), getattr(options, "streamlab_database", None)
+            )
+            return
+        options.streamlab_run = session.open_run(
+            host=environment.host or _host_of(environment),
+            locustfile=environment.locustfile or "",
+            expected_workers=_worker_count(environment.runner),
+        )
+        options.streamlab_database = fingerprint(session.settings.database_url)
+
+    @guarded
+    def on_test_stop(self, environment: Any, **_arguments: Any) -> None:
+        """End this process's stream; the owner says that the test has stopped."""
+        if self._session is not None:
+            closing.wait(environment, CLOSING_S)
+            self._session.end_run()
+
+    def on_quitting(self, environment: Any, **_arguments: Any) -> None:
+        """Stop what still runs, wait for the verdict and set the exit code; Locust may call this twice."""
+        if self._session is None:
+            return
+        if self._quitting is not None:
+            self._quitting.wait(VERDICT_S + 10)
+            return
+        self._quitting = Event()
+        try:
+            self._quit(environment=environment)
+        finally:
+            self._quitting.set()
+
+    @guarded
+    def _quit(self, environment: Any) -> None:
+        session = self._session
+        assert session is not None
+        if environment.runner is not None:
+            # Users still run here after a signal, and workers have been told nothing yet.
+            environment.runner.quit()
+        closing.wait(environment, CLOSING_S)
+        session.end_run()
+        outcome = session.wait_end()
+        if outcome is not None and self._slo_is_chosen and environment.process_exit_code is None:
+            environment.process_exit_code = outcome
+        session.close()
+
+    # --- endings that Locust does not announce ------------------------------------------------------------
+
+    def _close_at_exit(self) -> None:
+        """Close for a library user or ``run_single_user``, where Locust fires no event."""
+        session, self._session = self._session, None
+        if session is None or self._quitting is not None:
+            return
+        try:
+            closing.wait(self._environment, CLOSING_S)
+            session.end_run()
+            session.wait_end()
+            session.close()
+        except Exception as error:  # guard line: the process is ending anyway
+            logger.debug("Streamlab: closing at exit failed: %r", error)
+
+
+def role_of(runner: Any) -> str:
+    """Return ``master``, ``worker`` or ``standalone``."""
+    if isinstance(runner, MasterRunner):
+        return "master"
+    return "worker" if isinstance(runner, WorkerRunner) else "standalone"
+
+
+def _users(environment: Any) -> int:
+    runner = environment.runner
+    return 0 if runner is None or isinstance(runner, MasterRunner) else int(runner.user_count)
+
+
+def _worker_count(runner: Any) -> int:
+    return int(runner.worker_count) if isinstance(runner, MasterRunner) else 0
+
+
+def _host_of(environment: Any) -> str:
+    hosts = {user.host for user in environment.user_classes if user.host}
+    return ", ".join(sorted(hosts))
+
+
+def _treat_hangup_as_termination() -> None:
+    """SIGHUP would kill a master and orphan its workers; end the test in order instead."""
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        gevent.signal_handler(signal.SIGHUP, os.kill, os.getpid(), signal.SIGTERM)
