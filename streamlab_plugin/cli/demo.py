@@ -46,7 +46,7 @@ def demo(is_headless: bool, duration_s: int, web_port: int, users: int, seed: in
     if not is_headless:
         check_port(web_port)
     url = config.load().database_url
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     target, ready = start_target(options)
     locust: subprocess.Popen[bytes] | None = None
     try:

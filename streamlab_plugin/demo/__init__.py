@@ -1,0 +1,1 @@
+"""The demo target: a small streaming backend that misbehaves on a schedule."""
