@@ -1,0 +1,247 @@
+"""Redaction of payloads by plans compiled once per shape.
+
+Test payloads come in few shapes. What follows from the keys and types alone (which fields stay, in which
+order, how each is treated, the schema hash) is worked out at the first payload of a shape; the others only
+touch the values that stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import msgspec
+
+from streamlab_plugin.privacy.policy import Action, Policy
+from streamlab_plugin.privacy.pseudonym import Pseudonyms
+from streamlab_plugin.privacy.scalar import DROPPED, LONGEST_DEGREES, PLAIN_NUMBER, identifier
+from streamlab_plugin.privacy.shape import (
+    ANY_KEY,
+    NODE_LIMIT,
+    is_field_name,
+    key_size,
+    schema_hash,
+    shape_key,
+    shape_paths,
+)
+from streamlab_plugin.privacy.treatment import SCALARS, Treatment
+
+PLAN_LIMIT = 4096
+
+_CACHEABLE_SIZE = 512  # nodes of a shape
+_ARRAY_KEYS = ("[]",)
+
+
+class Redacted(NamedTuple):
+    """What may be stored of a payload.
+
+    ``keys`` are the kept keys of the top level, sorted, or ``("[]",)`` for an array; ``values`` are
+    theirs. ``schema_hash`` and ``paths`` describe the payload before redaction (see `shape`).
+    """
+
+    keys: tuple[str, ...]
+    values: list[object]
+    schema_hash: str
+    paths: tuple[str, ...]
+
+
+class _Plan(NamedTuple):
+    """What to do with payloads of one shape; lists of int are positions in ``keys``."""
+
+    keys: tuple[str, ...]
+    take: Callable[[dict[str, object]], Iterable[object]]
+    numbers: list[int]
+    texts: list[int]
+    id_texts: list[int]
+    ids: list[int]
+    degrees: list[int]
+    coordinates: list[int]
+    containers: list[tuple[int, Action]]
+    uses: list[int]  # one number: payloads not yet in `Redactor.counts`
+    schema_hash: str
+    paths: tuple[str, ...]
+    tallies: dict[str, int]  # what one payload adds to the counts
+
+
+class Redactor:
+    """Redact decoded JSON payloads under one policy. For one thread.
+
+    Args:
+        policy: What the names of fields decide.
+        pseudonyms: Makes what replaces ids.
+    """
+
+    def __init__(self, policy: Policy, pseudonyms: Pseudonyms) -> None:
+        self._treatment = Treatment(policy, pseudonyms)
+        self._pseudonym = pseudonyms.of
+        self._decode = msgspec.json.Decoder().decode
+        self._plans: dict[object, _Plan] = {}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Fields so far by what happened to them, and payloads that failed.
+
+        ``scrubbed`` are kept strings that the scan changed. A removed subtree counts as one dropped field.
+        Read it per batch, not per record: it adds up the uses of all known shapes.
+        """
+        for plan in self._plans.values():
+            if plan.uses[0]:
+                self._count(plan)
+        return self._treatment.counts
+
+    def redact_json(self, raw: bytes | str) -> Redacted | None:
+        """Redact the JSON text *raw*; None, counted as failed, when anything goes wrong. Never raises."""
+        try:
+            return self.redact(self._decode(raw))
+        except Exception:  # noqa: BLE001 - fails closed: metadata only
+            self._treatment.counts["failed"] += 1
+            return None
+
+    def redact(self, payload: object) -> Redacted:
+        """Redact *payload*, a decoded JSON value; it is not changed. A bare scalar is dropped."""
+        if type(payload) is dict:
+            plan = self._plans.get((*payload, *map(type, payload.values())))
+            return self._apply(plan or self._plan(payload), payload)
+        return self._redact_other(payload)
+
+    def _redact_other(self, payload: object) -> Redacted:
+        paths = shape_paths(payload)
+        self._treatment.start(1)
+        value = self._treatment.value(payload, Action.DROP, 0)
+        if value is DROPPED:
+            return Redacted((), [], schema_hash(paths), paths)
+        return Redacted(_ARRAY_KEYS, [value], schema_hash(paths), paths)
+
+    def _plan(self, payload: dict[str, object]) -> _Plan:
+        """Return the plan for a shape with containers in it, or not seen yet."""
+        key = shape_key(payload)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._compile(payload)
+            # A map whose keys are data has a new shape each time: caching those would crowd out the others.
+            is_map = any(ANY_KEY in path for path in plan.paths)
+            if len(self._plans) < PLAN_LIMIT and not is_map and key_size(key) <= _CACHEABLE_SIZE:
+                self._plans[key] = plan
+            else:
+                plan.uses[0] = 1
+                self._count(plan)
+        return plan
+
+    def _count(self, plan: _Plan) -> None:
+        for name, tally in plan.tallies.items():
+            self._treatment.counts[name] += tally * plan.uses[0]
+        plan.uses[0] = 0
+
+    def _compile(self, payload: dict[str, object]) -> _Plan:
+        names = [name for name in list(payload)[:NODE_LIMIT] if isinstance(name, str)]
+        actions = {
+            name: action
+            for name in sorted(names)
+            if (action := self._stored_action(name, payload[name])) is not None
+        }
+        keys = tuple(actions)
+        at: dict[str, list[int]] = {
+            kind: []
+            for kind in ("plain", "null_id", "number", "text", "id_text", "id", "degrees", "coordinate")
+        }
+        containers: list[tuple[int, Action]] = []
+        for index, (name, action) in enumerate(actions.items()):
+            if type(payload[name]) in SCALARS:
+                at[_kind(payload[name], action)].append(index)
+            else:
+                containers.append((index, action))
+        paths = shape_paths(payload)
+        return _Plan(
+            keys,
+            _taker(keys),
+            at["number"],
+            at["text"],
+            at["id_text"],
+            at["id"],
+            at["degrees"],
+            at["coordinate"],
+            containers,
+            uses=[0],
+            schema_hash=schema_hash(paths),
+            paths=paths,
+            tallies={
+                "kept": len(at["plain"]) + len(at["number"]) + len(at["text"]),
+                "hashed": len(at["null_id"]) + len(at["id_text"]) + len(at["id"]),
+                "bucketed": len(at["degrees"]) + len(at["coordinate"]),
+                "dropped": len(payload) - len(keys),
+            },
+        )
+
+    def _stored_action(self, name: str, value: object) -> Action | None:
+        """Return what to do with the field *name*; None drops it unseen."""
+        action = self._treatment.action(name)
+        if type(value) is dict or type(value) is list:
+            # An unlisted container's key shows in the result, so it must be a field's name.
+            return action if action is not Action.REMOVE and is_field_name(name) else None
+        is_dropped = action in (Action.REMOVE, Action.DROP) or type(value) not in SCALARS
+        return None if is_dropped else action
+
+    def _apply(self, plan: _Plan, payload: dict[str, object]) -> Redacted:
+        # The hot path: unpacked and inlined because each call or attribute here costs per record.
+        keys, take, numbers, texts, id_texts, ids, degrees, coordinates, containers, uses, shape, paths, _ = (
+            plan
+        )
+        treatment, pseudonym = self._treatment, self._pseudonym
+        values: list[Any] = list(take(payload))
+        uses[0] += 1
+        is_thinned = False
+        for index in numbers:
+            if not -PLAIN_NUMBER < values[index] < PLAIN_NUMBER:
+                values[index] = value = treatment.odd_number(values[index])
+                is_thinned |= value is DROPPED
+        clean = treatment.clean_texts
+        for index in texts:
+            if values[index] not in clean:
+                values[index] = treatment.text(values[index])
+        for index in id_texts:
+            values[index] = pseudonym(values[index])
+        for index in ids:
+            values[index] = pseudonym(identifier(values[index]))
+        for index in degrees:
+            if -LONGEST_DEGREES <= values[index] <= LONGEST_DEGREES:
+                values[index] = treatment.bucket(values[index])
+            else:
+                values[index] = value = treatment.coordinate(values[index])
+                is_thinned |= value is DROPPED
+        for index in coordinates:
+            values[index] = value = treatment.coordinate(values[index])
+            is_thinned |= value is DROPPED
+        if containers:
+            treatment.start(len(payload))
+            for index, action in containers:
+                values[index] = value = treatment.value(values[index], action, 1)
+                is_thinned |= value is DROPPED
+        return _thinned(plan, values) if is_thinned else Redacted(keys, values, shape, paths)
+
+
+def _kind(value: object, action: Action) -> str:
+    """Return in which list of a plan a scalar under *action* belongs."""
+    is_number = type(value) is int or type(value) is float
+    if action is Action.BUCKET:
+        return "degrees" if is_number else "coordinate"
+    if action is Action.HASH:
+        return "null_id" if value is None else "id_text" if type(value) is str else "id"
+    return "text" if type(value) is str else "number" if is_number else "plain"
+
+
+def _taker(keys: tuple[str, ...]) -> Callable[[dict[str, object]], Iterable[object]]:
+    """Return a function that takes the values of *keys* out of a payload, as quickly as possible."""
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    return lambda payload: [payload[key] for key in keys]
+
+
+def _thinned(plan: _Plan, values: list[Any]) -> Redacted:
+    stays = [index for index, value in enumerate(values) if value is not DROPPED]
+    return Redacted(
+        tuple(plan.keys[index] for index in stays),
+        [values[index] for index in stays],
+        plan.schema_hash,
+        plan.paths,
+    )
