@@ -1,0 +1,1 @@
+"""Signatures and fix suggestions: what is known about an anomaly. Pure."""
