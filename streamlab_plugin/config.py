@@ -18,7 +18,7 @@ import yaml
 from streamlab_plugin.core.errors import ConfigError
 from streamlab_plugin.detect.judge import compile_rules
 from streamlab_plugin.detect.rule import parse_rules
-from streamlab_plugin.privacy.policy import parse_policy
+from streamlab_plugin.privacy.policy import extended_policy, parse_policy
 from streamlab_plugin.slo.objective import parse_objectives
 
 T = TypeVar("T")
@@ -130,10 +130,8 @@ def _document(kind: str, path: Path, parse: Callable[[object], object]) -> Any:
             if data["extends"] != "default":
                 raise ConfigError(f"extends must be 'default', got {data['extends']!r}", path=("extends",))
             own = {key: value for key, value in data.items() if key != "extends"}
-            parse_own = _merged({}, own)
-            if kind != "slo":
-                parse(parse_own)
-            data = _merged(_plain(packaged("rules") / _KINDS[kind][1]), own)
+            default = _plain(packaged("rules") / _KINDS[kind][1])
+            data = extended_policy(default, own) if kind == "privacy" else _merged(default, own)
         parse(data)
         kept["data"] = data
         return data
@@ -206,7 +204,7 @@ def _construct(
     if isinstance(node, yaml.MappingNode):
         result: dict[Any, Any] = {}
         for key_node, value_node in node.value:
-            key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = loader.construct_object(key_node, deep=True)
             here = (*path, key if isinstance(key, (str, int)) else str(key))
             lines[here] = key_node.start_mark.line + 1
             if key in result:
@@ -215,7 +213,7 @@ def _construct(
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_construct(loader, child, (*path, index), lines) for index, child in enumerate(node.value)]
-    return loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+    return loader.construct_object(node, deep=True)
 
 
 def _line(lines: Mapping[tuple[str | int, ...], int], path: tuple[str | int, ...]) -> int:

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import locust.main
 
+# isort: split
+from collections.abc import Callable
+
 from streamlab_plugin import install
 
 if __name__ == "__main__":
     install()
-    locust.main.main()
+    start: Callable[[], None] = locust.main.main
+    start()

@@ -52,7 +52,7 @@ def install(environment: Any = None) -> None:
     if os.name == "nt":
         print("Streamlab works on Linux and macOS; on Windows it stays inactive.", file=sys.stderr)
         return
-    events = locust.events if environment is None else environment.events
+    events: Any = locust.events if environment is None else environment.events
     if getattr(events, "streamlab_plugin", None) is not None:
         return
     plugin = events.streamlab_plugin = Plugin()
@@ -95,48 +95,50 @@ class Plugin:
         self._session: Session | None = None
         self._environment: Any = None
         self._slo_is_chosen = False
-        self._exit_code: int | None = None
+        self._is_built = False
         self._quitting: Event | None = None
 
     # --- Locust's events ----------------------------------------------------------------------------------
 
     def on_init(self, environment: Any, runner: Any = None, web_ui: Any = None, **_arguments: Any) -> None:
         """Build everything, or refuse to start with one line and a documented exit code."""
-        if self._session is not None:
+        if self._is_built:
             return
+        self._is_built = True
         try:
-            self._build(environment, runner, web_ui)
+            session = self._prepare(environment, runner)
+            session.connect()
         except StreamlabError as error:
             print(f"streamlab: {error}", file=sys.stderr, flush=True)
             sys.exit(error.exit_code)
-
-    def _build(self, environment: Any, runner: Any, web_ui: Any) -> None:
-        install_cleaning()
-        options = environment.parsed_options or Namespace()
-        chosen = {kind: getattr(options, f"streamlab_{kind}", None) for kind in _OPTIONS}
-        settings = config.load(chosen)
-        self._slo_is_chosen = bool(chosen["slo"] or os.environ.get("STREAMLAB_SLO"))
-        self._environment = environment
-        session = Session(settings, role_of(runner), lambda: _users(environment))
-        session.gate.install(environment.events)
-        session.connect()
-        self._session = session
         if web_ui is not None:
             from streamlab_plugin.web.attach import attach  # Flask only where there are pages
 
-            attach(web_ui, settings.database_url, lambda: session.run)
+            attach(web_ui, session.settings.database_url, lambda: session.run)
         atexit.register(self._close_at_exit)
         if runner is not None:
             _treat_hangup_as_termination()
-        if isinstance(runner, MasterRunner):
+        if session.role == "master":
             environment.events.worker_connect.add_listener(session.worker_joined)
+
+    def _prepare(self, environment: Any, runner: Any) -> Session:
+        """Build the session and put the gate in place, without giving way to another greenlet."""
+        if self._session is None:
+            install_cleaning()
+            options = environment.parsed_options or Namespace()
+            chosen = {kind: getattr(options, f"streamlab_{kind}", None) for kind in _OPTIONS}
+            settings = config.load(chosen)
+            self._slo_is_chosen = bool(chosen["slo"] or os.environ.get("STREAMLAB_SLO"))
+            self._environment = environment
+            self._session = Session(settings, role_of(runner), lambda: _users(environment))
+            self._session.gate.install(environment.events)
+        return self._session
 
     @guarded
     def on_test_start(self, environment: Any, **_arguments: Any) -> None:
         """Open the run (owner) and this process's stream."""
-        session = self._session
-        if session is None:
-            return
+        # A worker may be told to start while its `init` still waits for the recorder, or even before.
+        session = self._prepare(environment, environment.runner)
         if environment.parsed_options is None:
             environment.parsed_options = Namespace()
         options = environment.parsed_options
@@ -148,7 +150,7 @@ class Plugin:
         options.streamlab_run = session.open_run(
             host=environment.host or _host_of(environment),
             locustfile=environment.locustfile or "",
-            expected_workers=_worker_count(environment.runner),
+            workers=_workers(environment.runner),
         )
         options.streamlab_database = fingerprint(session.settings.database_url)
 
@@ -214,8 +216,12 @@ def _users(environment: Any) -> int:
     return 0 if runner is None or isinstance(runner, MasterRunner) else int(runner.user_count)
 
 
-def _worker_count(runner: Any) -> int:
-    return int(runner.worker_count) if isinstance(runner, MasterRunner) else 0
+def _workers(runner: Any) -> list[str]:
+    """Return Locust's ids of the workers that will get users."""
+    if not isinstance(runner, MasterRunner):
+        return []
+    clients = runner.clients
+    return [client.id for client in (*clients.ready, *clients.spawning, *clients.running)]
 
 
 def _host_of(environment: Any) -> str:

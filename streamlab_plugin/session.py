@@ -6,7 +6,7 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import uuid4
 
@@ -60,7 +60,7 @@ class Session:
         )  # fmt: skip
         self._is_open = False
         self._stopped_at = 0.0
-        self._workers = 0
+        self._workers: set[str] = set()
 
     @property
     def is_owner(self) -> bool:
@@ -79,15 +79,18 @@ class Session:
         """Hang up."""
         self._client.close()
 
-    def open_run(self, host: str, locustfile: str, expected_workers: int) -> str:
-        """Open a run with this process's stream and return its public id (owner)."""
+    def open_run(self, host: str, locustfile: str, workers: Iterable[str]) -> str:
+        """Open a run with this process's stream and return its public id (owner).
+
+        *workers* are Locust's ids of the workers that are connected; each must record a stream.
+        """
         self.end_run()
         self.run, now = str(uuid4()), time.time()
-        self._workers = expected_workers
+        self._workers = set(workers)
         name = os.path.basename(locustfile).removesuffix(".py") or "run"
         versions = {"streamlab": __version__, "locust": locust.__version__, "python": platform.python_version()}
         self._client.open_run(
-            OpenRun(self.run, name, now, target(host), os.path.basename(locustfile), expected_workers,
+            OpenRun(self.run, name, now, target(host), os.path.basename(locustfile), len(self._workers),
                     self.settings.body(), versions)
         )  # fmt: skip
         self._open_stream(self.run, now)
@@ -110,10 +113,10 @@ class Session:
         self.run = run
         self._open_stream(run, time.time())
 
-    def worker_joined(self, **_arguments: Any) -> None:
-        """Expect one more stream in the open run (master)."""
+    def worker_joined(self, client_id: str, **_arguments: Any) -> None:
+        """Expect a stream of this worker in the open run (master); it may say that it is ready more than once."""
         if self._is_open:
-            self._workers += 1
+            self._workers.add(client_id)
 
     def end_run(self) -> None:
         """Close this process's stream; the owner says that the test has stopped. A second call does nothing."""
@@ -124,7 +127,7 @@ class Session:
         produced, dropped = self.gate.close()
         self._client.close_process(produced, dropped, now)
         if self.is_owner:
-            self._client.stop_run(StopRun(self.run, now, self._workers))
+            self._client.stop_run(StopRun(self.run, now, len(self._workers)))
 
     def wait_end(self) -> int | None:
         """Wait until the last run is finalised and return its exit code (owner), or None without a run."""

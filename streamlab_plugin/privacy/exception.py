@@ -8,7 +8,7 @@ subclass of its class that carries the clean texts and no other attribute.
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from streamlab_plugin.privacy.detector import clean_text
 
@@ -61,8 +61,8 @@ class ExceptionCleaner:
         if subclass is None:
             subclass = self._classes[kind] = _clean_subclass(kind)
         # The class's own __new__ and __init__ may want other arguments; the built-in base takes any.
-        builtin = next(base for base in kind.__mro__ if base.__module__ == "builtins")
-        instance: BaseException = builtin.__new__(subclass, message)  # type: ignore[call-overload]
+        builtin: Any = next(base for base in kind.__mro__ if base.__module__ == "builtins")
+        instance: BaseException = builtin.__new__(subclass, message)
         instance.args = (message,)
         instance.__dict__["_streamlab_texts"] = (message, representation)
         return instance

@@ -138,21 +138,18 @@ class Recorder:
                 )
             )
             return
-        if self._writer is None:
-            if message.role != "worker":
-                engine = open_store(self._database_url, read_only=False)
-                migrate(engine)
-            self._open_database()
+        # Workers may come first; the schema is the owner's business, and nobody writes before it is there.
+        if message.role != "worker" and self._writer is None:
+            migrate(open_store(self._database_url, read_only=False))
+            self._ready()
         connection.send(Welcome(LINK_VERSION, os.getpid()))
 
-    def _open_database(self) -> None:
-        key = load_key(self._key_file)
-        self._pseudonyms, self._key_id = Pseudonyms(key), key_id(key)
-        self._writer = Writer(open_store(self._database_url, read_only=False))
-
     def _ready(self) -> tuple[Writer, Pseudonyms]:
-        assert self._writer is not None, "the first message is Hello"
-        assert self._pseudonyms is not None, "the key is read with the database"
+        """Return the writer and the pseudonyms, opening database and key on first use."""
+        if self._writer is None or self._pseudonyms is None:
+            key = load_key(self._key_file)
+            self._pseudonyms, self._key_id = Pseudonyms(key), key_id(key)
+            self._writer = Writer(open_store(self._database_url, read_only=False))
         return self._writer, self._pseudonyms
 
     def _open_run(self, connection: Connection, message: OpenRun) -> None:

@@ -68,10 +68,10 @@ class Bucket:
 
     def row(self, period_s: int, start: int, series: Key) -> RollupRow:
         """Return the bucket as it shall be stored."""
-        *counts, latency_count, size_sum = self.counts
+        count, errors, timeouts, interrupted, answered, latency_count, size_sum = self.counts
         sketch = self.sketch.to_bytes() if latency_count else None
         return RollupRow(
-            period_s, start, series, *counts, latency_count,
+            period_s, start, series, count, errors, timeouts, interrupted, answered, latency_count,
             self.latency_sum, self.latency_min, self.latency_max, size_sum, sketch,
         )  # fmt: skip
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 KEYS_LIMIT = 5_000
 # Operations that have no answer of their own to wait for.
 _UNANSWERED = frozenset({"connect", "close", "push", "deliver", "subscribe"})
-_OUTCOME_CODES = {name: code for code, name in enumerate(OUTCOMES)}
+_OUTCOME_CODES: dict[str, int] = {name: code for code, name in enumerate(OUTCOMES)}
 _encode = msgspec.json.encode
 
 

@@ -15,7 +15,7 @@ from streamlab_plugin.detect.window import WindowCount, evaluate_windows
 from streamlab_plugin.knowledge.fix import suggest
 from streamlab_plugin.knowledge.occurrence import OccurrenceKey, Occurrences
 from streamlab_plugin.knowledge.signature import fingerprint, worst
-from streamlab_plugin.store import run_writer, tables
+from streamlab_plugin.store import run_writer
 from streamlab_plugin.store.finding_queries import OccurrenceCount, occurrences_since
 from streamlab_plugin.store.live_queries import window_counts
 
@@ -58,7 +58,8 @@ class Watch:
         self._windows = Occurrences()
         self._evaluated = int(run.row.started_at)
         rules = run.settings.rules
-        self._texts: dict[str, Any] = {rule.name: rule for rule in (*rules.rules, *rules.windows)}
+        judges: list[Any] = [*rules.rules, *rules.windows]
+        self._texts: dict[str, Any] = {rule.name: rule for rule in judges}
         if rules.drift is not None:
             self._texts[rules.drift.name] = rules.drift
 
@@ -91,11 +92,7 @@ class Watch:
             with self._connection.begin():
                 for row in rows:
                     values = {**row._asdict(), "exemplars": json.dumps(row.exemplars)}
-                    self._connection.execute(
-                        run_writer.insert(tables.occurrences)
-                        .values(process_id=self._process_id, **values)
-                        .prefix_with("OR REPLACE")
-                    )
+                    run_writer.save_occurrence(self._connection, self._process_id, values)
 
     def _take_in(self, rows: list[OccurrenceCount]) -> set[str]:
         """Update what is known and return the fingerprints that changed."""

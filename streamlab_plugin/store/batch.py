@@ -51,7 +51,7 @@ class RollupRow(NamedTuple):
     period_s: int
     start: int
     series: Key
-    count: int
+    requests: int
     errors: int
     timeouts: int
     interrupted: int

@@ -15,7 +15,7 @@ class OccurrenceCount(NamedTuple):
     process_id: int
     fingerprint: str
     start: int
-    count: int
+    count: int  # type: ignore[assignment]
     first_at: float
     last_at: float
     rule: str

@@ -136,7 +136,13 @@ def signature_base(connection: Connection, fingerprint: str, run_id: int) -> int
             .join_from(tables.occurrences, tables.processes, occurrences.process_id == processes.id)
             .where(occurrences.fingerprint == fingerprint, processes.run_id == run_id)
         ).scalars()
-        return max(0, int(count) - sum(own))
+        return max(0, int(count) - int(sum(own)))
+
+
+def save_occurrence(connection: Connection, process_id: int, values: Mapping[str, Any]) -> None:
+    """Store a cumulative occurrence row in the caller's transaction; an older one of the same bucket goes."""
+    statement = insert(tables.occurrences).prefix_with("OR REPLACE")
+    connection.execute(statement.values(process_id=process_id, **values))
 
 
 def save_signature(
