@@ -1,0 +1,1 @@
+"""Locust users of our own: WebSocket, MQTT, HTTP."""

@@ -1,0 +1,189 @@
+"""One WebSocket connection: frames out by any greenlet, frames in by one, and how it ended.
+
+Knows nothing of Locust. Pings, pongs and messages share one lock, because gevent allows one writer per
+socket; a reader never times out, because that would leave half a frame behind.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import websocket
+from gevent.lock import Semaphore
+from websocket import ABNF
+from websocket._handshake import CookieJar
+
+NORMAL = 1000
+PROTOCOL_ERROR = 1002
+NO_STATUS = 1005
+ABNORMAL = 1006
+
+_READ_BYTES = 65_536
+
+
+class ConnectionClosedError(ConnectionError):
+    """The connection has ended; ``code`` is the close code, 1006 where the peer vanished without one."""
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(f"connection closed with {code} {reason}".rstrip())
+        self.code = code
+
+
+class HandshakeRefusedError(ConnectionError):
+    """The server answered the upgrade with an HTTP status other than 101."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"handshake refused with HTTP {status}")
+        self.status = status
+
+
+class _BufferedSocket(websocket.WebSocket):
+    """Reads whatever is there instead of a frame's header and body one by one: one system call, not three."""
+
+    def __init__(self) -> None:
+        super().__init__(enable_multithread=False, skip_utf8_validation=True)
+        self._received = b""
+        self._at = 0
+
+    def _recv(self, bufsize: int) -> bytes:
+        if self._at == len(self._received):
+            sock = self.sock
+            self._received = sock.recv(_READ_BYTES) if sock is not None else b""
+            self._at = 0
+            if not self._received:
+                raise websocket.WebSocketConnectionClosedException("the peer has gone")
+        start = self._at
+        self._at = min(start + bufsize, len(self._received))
+        return self._received[start : self._at]
+
+
+class Connection:
+    """A client connection; `open`, then `read` in one greenlet until it raises `ConnectionClosedError`."""
+
+    def __init__(self) -> None:
+        self._socket: Any = _BufferedSocket()  # the library is typed in half
+        self._lock = Semaphore(1)
+        # What a killed writer left behind; it must go first or the peer would see garbage.
+        self._unsent = b""
+        self.close_sent = False
+
+    def open(
+        self, url: str, headers: Mapping[str, str], subprotocols: Sequence[str], timeout_s: float
+    ) -> None:
+        """Connect and shake hands.
+
+        Raises:
+            HandshakeRefusedError: The server answered with another status than 101.
+            OSError, websocket.WebSocketException: It could not be reached or does not speak WebSocket.
+        """
+        try:
+            self._socket.connect(
+                url, header=dict(headers), subprotocols=list(subprotocols) or None, timeout=timeout_s
+            )
+        except websocket.WebSocketBadStatusException as error:
+            # Its text carries the answer's headers and body, which belong into no error table.
+            raise HandshakeRefusedError(error.status_code) from None
+        finally:
+            # The library keeps cookies for the whole process: one user's session would become everybody's.
+            CookieJar.jar.clear()
+        self._socket.settimeout(None)
+
+    def write(self, opcode: int, data: bytes) -> None:
+        """Send one message as one frame.
+
+        Raises:
+            ConnectionClosedError: The close frame has been sent, or the socket is gone.
+            OSError: The peer is gone.
+        """
+        frame = ABNF.create_frame(data, opcode).format()
+        with self._lock:
+            if self.close_sent:
+                raise ConnectionClosedError(ABNORMAL, "closing")
+            self._unsent += frame
+            self._flush()
+
+    def send_close(self, code: int) -> None:
+        """Send the close frame unless it has been sent; a dead socket is the reader's to report."""
+        frame = ABNF.create_frame(struct.pack("!H", code), ABNF.OPCODE_CLOSE).format()
+        with self._lock:
+            if self.close_sent:
+                return
+            self.close_sent = True
+            self._unsent += frame
+            try:
+                self._flush()
+            except OSError:
+                pass
+
+    def _flush(self) -> None:
+        sock = self._socket.sock
+        if sock is None:
+            raise ConnectionClosedError(ABNORMAL)
+        while self._unsent:
+            sent = sock.send(self._unsent)
+            self._unsent = self._unsent[sent:]
+
+    def read(self) -> tuple[int, bytes]:
+        """Return opcode and data of the next message; pings are answered on the way.
+
+        Raises:
+            ConnectionClosedError: There will be no more messages; the socket is closed.
+        """
+        try:
+            while True:
+                frame = self._socket.recv_frame()
+                if frame.opcode == ABNF.OPCODE_PING:
+                    self._pong(frame.data)
+                elif frame.opcode == ABNF.OPCODE_CLOSE:
+                    raise self._closed_by_peer(frame.data)
+                elif frame.opcode != ABNF.OPCODE_PONG and (message := self._assembled(frame)):
+                    return message
+        except (OSError, websocket.WebSocketConnectionClosedException) as error:
+            self._socket.shutdown()
+            raise (
+                error if isinstance(error, ConnectionClosedError) else ConnectionClosedError(ABNORMAL)
+            ) from None
+        except websocket.WebSocketException as error:
+            self.send_close(PROTOCOL_ERROR)
+            self._socket.shutdown()
+            raise ConnectionClosedError(PROTOCOL_ERROR, str(error)) from None
+
+    def _assembled(self, frame: Any) -> tuple[int, bytes] | None:
+        """Return the message that *frame* completes, or None while fragments are missing."""
+        parts = self._socket.cont_frame
+        if frame.fin and parts.cont_data is None and frame.opcode != ABNF.OPCODE_CONT:
+            return frame.opcode, frame.data
+        parts.validate(frame)
+        parts.add(frame)
+        if not parts.is_fire(frame):
+            return None
+        opcode, whole = parts.extract(frame)
+        return opcode, whole.data
+
+    def _pong(self, data: bytes) -> None:
+        try:
+            self.write(ABNF.OPCODE_PONG, data)
+        except OSError:
+            pass  # closing or dead: the next read tells
+
+    def _closed_by_peer(self, data: bytes) -> ConnectionClosedError:
+        """Return how the peer closed, after answering its close frame."""
+        code = struct.unpack("!H", data[:2])[0] if len(data) >= 2 else NO_STATUS
+        self.send_close(NORMAL if code == NO_STATUS else code)
+        return ConnectionClosedError(code, data[2:].decode(errors="replace"))
+
+    def abort(self) -> None:
+        """Shut the socket down; a greenlet in `read` then sees the end."""
+        sock = self._socket.sock
+        if sock is not None:
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def discard(self) -> None:
+        """Close the socket without a word."""
+        self._socket.shutdown()

@@ -1,0 +1,147 @@
+"""Real targets in processes of their own, and a way to drive users in another one.
+
+Locust patches the standard library on import, so no test here imports it: a driver script does, and prints
+what it saw as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+MOSQUITTO = "/usr/sbin/mosquitto"
+Drive = Callable[..., dict[str, Any]]
+
+
+@dataclass
+class Target:
+    """A target and what it has noted."""
+
+    address: str
+    log: Path
+
+    def noted(self, key: str) -> list[Any]:
+        """Return all values of *key* in its log."""
+        lines = self.log.read_text(encoding="utf-8").splitlines()
+        return [entry[key] for entry in map(json.loads, lines) if key in entry]
+
+
+@pytest.fixture
+def drive() -> Drive:
+    """Run a scenario of a driver script and return what it printed."""
+
+    def run(script: str, scenario: str, target: str, seed: int = 0) -> dict[str, Any]:
+        command = [sys.executable, str(HERE / script), scenario, target, str(seed)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        result: dict[str, Any] = json.loads(done.stdout)
+        return result
+
+    return run
+
+
+def serve(script: str, log: Path) -> Iterator[tuple[str, Path]]:
+    """Start a target script and yield its port and log."""
+    command = [sys.executable, str(HERE / script), str(log)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip(), log
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def ws_target(tmp_path: Path) -> Iterator[Target]:
+    """A WebSocket server."""
+    for port, log in serve("ws_target.py", tmp_path / "ws.log"):
+        yield Target(f"ws://127.0.0.1:{port}", log)
+
+
+@pytest.fixture
+def http_target(tmp_path: Path) -> Iterator[Target]:
+    """An HTTP server."""
+    for port, log in serve("http_target.py", tmp_path / "http.log"):
+        yield Target(f"http://127.0.0.1:{port}", log)
+
+
+@dataclass
+class Broker:
+    """A mosquitto and its log; the port above wants a password that nobody has."""
+
+    address: str
+    log: Path
+
+    def topics(self, verb: str) -> list[str]:
+        """Return the topic of each PUBLISH logged as *verb*: ``Received from`` or ``Sending to``."""
+        what, way = verb.split()
+        pattern = rf"{what} PUBLISH {way} \S+ \(d\d, q\d, r\d, m\d+, '([^']+)'"
+        return re.findall(pattern, self.log.read_text(encoding="utf-8"))
+
+    def connections(self) -> int:
+        """Return how many clients it has accepted."""
+        return self.log.read_text(encoding="utf-8").count("New client connected")
+
+
+def free_ports() -> int:
+    """Return a port that is free, as is the one above it."""
+    while True:
+        with socket.socket() as one, socket.socket() as two:
+            one.bind(("127.0.0.1", 0))
+            port = int(one.getsockname()[1])
+            try:
+                two.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """A mosquitto on free ports."""
+    port, log = free_ports(), tmp_path / "broker.log"
+    (tmp_path / "acl").write_text(
+        "".join(f"topic readwrite {root}/#\n" for root in ("q", "d", "r", "f", "l", "k", "big"))
+    )
+    (tmp_path / "conf").write_text(
+        f"per_listener_settings true\nlistener {port} 127.0.0.1\nallow_anonymous true\n"
+        f"acl_file {tmp_path}/acl\nlistener {port + 1} 127.0.0.1\nallow_anonymous false\n"
+        f"user root\npersistence false\nset_tcp_nodelay true\nmax_queued_messages 0\n"
+        f"log_type all\nlog_dest file {log}\n"
+    )
+    with subprocess.Popen([MOSQUITTO, "-c", str(tmp_path / "conf")], stderr=subprocess.DEVNULL) as process:
+        try:
+            connect_until_up(port, process)
+            yield Broker(str(port), log)
+        finally:
+            process.terminate()
+
+
+def connect_until_up(port: int, process: subprocess.Popen[Any]) -> None:
+    """Return once somebody listens on *port*; fail if *process* ends before."""
+    while process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except ConnectionRefusedError:
+            continue
+        return
+    raise AssertionError("the broker did not start")
+
+
+def of(result: dict[str, Any], operation: str, **wanted: Any) -> list[dict[str, Any]]:
+    """Return the rows of *operation* whose fields are as *wanted*."""
+    return [
+        row
+        for row in result["rows"]
+        if row["operation"] == operation and all(row[key] == value for key, value in wanted.items())
+    ]

@@ -1,0 +1,47 @@
+"""An HTTP server that logs each sequence number it saw.
+
+Run as ``python http_target.py LOG``; prints its port. ``/ok`` answers JSON with the request's correlation id,
+``/text`` text, ``/slow`` after ``ms``, ``/status`` with ``code``, ``/big`` with JSON above the payload limit,
+``/broken`` with an encoding that nobody knows.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import gevent
+from gevent.pywsgi import WSGIServer
+
+
+def main(path: str) -> None:
+    """Serve on a free port until killed."""
+    log = Path(path)
+    log.touch()
+
+    def serve(environ: dict[str, Any], start: Any) -> list[bytes]:
+        asked = dict(parse_qsl(environ["QUERY_STRING"]))
+        correlation_id = environ.get("HTTP_X_CORRELATION_ID")
+        with log.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps({"seen": int(asked.get("seq", 0)), "id": correlation_id}) + "\n")
+        place = environ["PATH_INFO"]
+        if place == "/slow":
+            gevent.sleep(int(asked["ms"]) / 1000)
+        status = f"{asked['code']} Said" if place == "/status" else "200 OK"
+        headers = [("Content-Type", "text/plain" if place == "/text" else "application/json; charset=utf-8")]
+        if place == "/broken":
+            headers.append(("Content-Encoding", "zstd"))
+        start(status, headers)
+        return [json.dumps({"id": correlation_id, "fill": "x" * (70_000 if place == "/big" else 0)}).encode()]
+
+    server = WSGIServer(("127.0.0.1", 0), serve, log=None)
+    server.start()
+    print(server.server_port, flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,202 @@
+"""Drive WebSocketUser in its own process: ``python run_websocket.py SCENARIO URL [SEED]``; prints JSON."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import sys
+from typing import Any
+
+import gevent
+from locust import task
+from recorder import Bench
+
+from streamlab_plugin.users import report
+from streamlab_plugin.users.websocket import WebSocketUser
+
+numbers = itertools.count(1)
+
+
+def one_task(user_class: Any, body: Any, path: str, **attributes: Any) -> dict[str, Any]:
+    """Run *body* once in one user and return the rows, what it returned, and errors of tasks and hooks."""
+    returned: list[Any] = []
+
+    def once(user: Any) -> None:
+        try:
+            returned.append(body(user))
+        except Exception as error:
+            returned.append(f"{type(error).__name__}: {error}")
+        gevent.sleep(60)
+
+    one = type("Api", (user_class,), {"ws_path": path, "host": URL, "tasks": [once], **attributes})
+    bench = Bench(one)
+    bench.run(1, lambda: returned)
+    return {
+        "rows": bench.recorder.rows,
+        "returned": returned,
+        "errors": bench.errors,
+        "drained": bench.drained,
+    }
+
+
+def ask(user: Any, **fields: Any) -> Any:
+    """Send one numbered request."""
+    return user.request({"type": "sync", "seq": next(numbers), **fields}, "sync")
+
+
+def request() -> Any:
+    """One request, one one-way message."""
+    return one_task(
+        WebSocketUser,
+        lambda u: [ask(u), u.send({"seq": next(numbers)}, "tell"), u.close()],
+        "/ws/a?device_id=7",
+    )
+
+
+def own_id() -> Any:
+    """A correlation id of the test's own."""
+    return one_task(WebSocketUser, lambda u: ask(u, correlation_id="mine"), "/ws")
+
+
+def parallel() -> Any:
+    """Several requests in flight, replies out of order with pushes between them."""
+
+    def body(user: Any) -> Any:
+        user.connect()
+        jobs = [gevent.spawn(ask, user) for _ in range(20)]
+        return [job.get()["seq"] for job in jobs] == list(range(1, 21))
+
+    return one_task(WebSocketUser, body, "/ws?push=2")
+
+
+def timeout() -> Any:
+    """A reply that never comes, and one that comes too late to be one."""
+
+    def body(user: Any) -> Any:
+        first = user.request({"seq": next(numbers)}, "late", timeout_s=0.05)
+        user.send({"seq": next(numbers), "correlation_id": "other"}, "nudge")
+        gevent.sleep(0.2)
+        return first
+
+    return one_task(WebSocketUser, body, "/ws?late=1")
+
+
+def refused() -> Any:
+    """A handshake answered with 403."""
+    return one_task(WebSocketUser, ask, "/ws?refuse=403")
+
+
+def down() -> Any:
+    """Nobody listens."""
+    return one_task(WebSocketUser, ask, "/ws", host="ws://127.0.0.1:9")
+
+
+def closed() -> Any:
+    """The server closes with 1013 under two requests in flight; the next request connects again."""
+
+    def body(user: Any) -> Any:
+        user.connect()
+        lost = [job.get() for job in [gevent.spawn(ask, user), gevent.spawn(ask, user)]]
+        return lost, user.connect()
+
+    return one_task(WebSocketUser, body, "/ws?mute=1&close_at=2&code=1013")
+
+
+def dropped() -> Any:
+    """The TCP connection vanishes at every third message; the user goes on."""
+    return one_task(WebSocketUser, lambda u: [ask(u) is not None for _ in range(9)], "/ws?drop_every=3")
+
+
+def hook() -> Any:
+    """Pushes reach the hook; what it raises is reported and ends nothing."""
+    got: list[Any] = []
+
+    class Hooked(WebSocketUser):
+        abstract = True
+
+        def on_push(self, message: Any) -> None:
+            got.append(message["number"])
+            if len(got) == 1:
+                raise ValueError("hook broke")
+            if len(got) == 2:
+                ask(self)
+
+    return one_task(Hooked, lambda u: [ask(u) is not None, list(got)], "/ws?push=3")
+
+
+def bad() -> Any:
+    """Two broken messages, one not UTF-8 and one not JSON."""
+    return one_task(WebSocketUser, lambda u: ask(u) is not None, "/ws?bad=1")
+
+
+def ping() -> Any:
+    """Pings of our own beside requests."""
+    return one_task(
+        WebSocketUser,
+        lambda u: [ask(u) is not None for _ in range(300)].count(True),
+        "/ws",
+        ping_interval_s=0.001,
+    )
+
+
+def kill() -> Any:
+    """Users with sub-greenlets, killed one by one and at the end of the run, at moments the seed gives."""
+    rng = random.Random(SEED)
+
+    class Busy(WebSocketUser):
+        host = URL
+        ws_path = "/ws?push=1&greet=1&delay_ms=1"
+
+        @task(4)
+        def ask(self) -> None:
+            number = next(numbers)
+            self.request({"seq": number}, f"seq {number}")
+
+        @task(2)
+        def tell(self) -> None:
+            number = next(numbers)
+            self.send({"seq": number}, f"seq {number}")
+
+        @task(1)
+        def fan(self) -> None:
+            gevent.joinall([gevent.spawn(self.ask) for _ in range(3)])
+
+        @task(1)
+        def leave(self) -> None:
+            self.close()
+
+        def on_push(self, message: Any) -> None:
+            if message["number"] % 5 == 0:
+                gevent.sleep(0.002)
+
+    bench = Bench(Busy, stop_timeout_s=rng.choice([None, None, 0.05]))
+    runner: Any = bench.environment.runner
+    ends = {"at": None}
+
+    def disturb() -> None:
+        for _ in range(40):
+            gevent.sleep(rng.uniform(0, 0.02))
+            alive = list(runner.user_greenlets)
+            if alive:
+                runner.user_greenlets.killone(rng.choice(alive), block=False)
+            gevent.sleep(rng.uniform(0, 0.005))
+            runner.spawn_users({"Busy": 1})
+        gevent.sleep(rng.uniform(0, 0.01))
+        ends["at"] = True
+
+    gevent.spawn(disturb)
+    rows = bench.run(8, lambda: ends["at"])
+    return {"rows": rows, "late": bench.late, "drained": bench.drained, "errors": bench.errors}
+
+
+def bare() -> Any:
+    """Without a gate the rows that Locust shows are the same, interrupted ones excepted."""
+    report.gate.of = lambda environment: None  # type: ignore[assignment]
+    return kill()
+
+
+if __name__ == "__main__":
+    URL = sys.argv[2]
+    SEED = int(sys.argv[3]) if len(sys.argv) > 3 else 0
+    print(json.dumps(globals()[sys.argv[1]]()))

@@ -1,0 +1,107 @@
+"""A WebSocket server that logs each sequence number it saw and each push it sent; one JSON object a line.
+
+Run as ``python ws_target.py LOG``; prints its port. The query of the URL says how it behaves: ``push=N``
+sends N pushes per message seen, ``delay_ms``, ``drop_every=N`` aborts the TCP connection at each Nth message,
+``close_at=N&code=C`` closes with a code at the Nth message, ``refuse=STATUS``, ``greet=1`` pushes at once,
+``mute=1`` answers nothing, ``late=1`` answers only when the next message comes, ``bad=1`` pushes broken text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from http import HTTPStatus
+from typing import TextIO
+from urllib.parse import parse_qsl, urlsplit
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+
+class Target:
+    """Serve, and remember what was seen and sent."""
+
+    def __init__(self, log: TextIO) -> None:
+        self.log = log
+        self.pushes = 0
+
+    def note(self, **entry: object) -> None:
+        """Write one line to the log."""
+        self.log.write(json.dumps(entry) + "\n")
+        self.log.flush()
+
+    def refuse(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer the handshake with a status if the query says so."""
+        status = dict(parse_qsl(urlsplit(request.path).query)).get("refuse")
+        return connection.respond(HTTPStatus(int(status)), "no") if status else None
+
+    async def push(self, socket: ServerConnection) -> None:
+        """Send one push and note it once it is on its way."""
+        self.pushes += 1
+        number = self.pushes
+        if await self.send(socket, json.dumps({"type": "event", "number": number})):
+            self.note(push=number)
+
+    async def send(self, socket: ServerConnection, text: str) -> bool:
+        """Send unless the connection is closing; what came in before that still has to be noted."""
+        try:
+            await socket.send(text)
+        except ConnectionClosed:
+            return False
+        return True
+
+    async def serve(self, socket: ServerConnection) -> None:
+        """Answer messages until the connection ends."""
+        asked = {key: int(value) for key, value in parse_qsl(urlsplit(socket.request.path).query)}
+        self.note(opened=True)
+        seen = 0
+        waiting: list[str] = []
+        try:
+            if asked.get("greet"):
+                await self.push(socket)
+            if asked.get("bad"):
+                await socket.send(b'{"a": "\xff"}', text=True)
+                await socket.send('{"a": ')
+            async for message in socket:
+                seen += 1
+                body = json.loads(message)
+                self.note(seen=body["seq"])
+                if asked.get("drop_every") and seen % asked["drop_every"] == 0:
+                    socket.transport.abort()
+                    return
+                if asked.get("close_at") == seen:
+                    await socket.close(asked["code"], "told to")
+                    return
+                for _ in range(asked.get("push", 0)):
+                    await self.push(socket)
+                if asked.get("delay_ms"):
+                    await asyncio.sleep(asked["delay_ms"] / 1000)
+                if asked.get("mute") or not body.get("correlation_id"):
+                    continue
+                waiting.append(json.dumps({"type": "reply", **body}))
+                if not asked.get("late") or len(waiting) > 1:
+                    await self.send(socket, waiting.pop(0))
+        except ConnectionClosed:
+            pass
+        finally:
+            self.note(closed=socket.protocol.close_code or 1006)
+
+
+async def main(path: str) -> None:
+    """Serve on a free port until SIGTERM."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    with open(path, "w", encoding="utf-8") as log:
+        target = Target(log)
+        async with serve(
+            target.serve, "127.0.0.1", 0, process_request=target.refuse, close_timeout=1, compression=None
+        ) as server:
+            print(server.sockets[0].getsockname()[1], flush=True)
+            await stop.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))
