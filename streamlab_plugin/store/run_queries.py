@@ -1,0 +1,192 @@
+"""Runs, their processes, ledgers and verdicts, as the pages and commands read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, select
+
+from streamlab_plugin.core.errors import ConfigError, NoVerdictError
+from streamlab_plugin.core.ledger import Ledger, total
+from streamlab_plugin.store import tables
+
+RUNNING = "running"
+LATEST = "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run with its verdict, if it has one; times are epoch seconds."""
+
+    id: int
+    run: str
+    name: str
+    state: str
+    run_day: int
+    started_at: float
+    stopped_at: float | None
+    settings_id: int
+    key_id: str
+    host: str
+    locustfile: str
+    expected_workers: int
+    versions: Mapping[str, str]
+    verdict: str | None
+    exit_code: int | None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the test is going on; between test_stop and the verdict it is not."""
+        return self.state == RUNNING and self.stopped_at is None
+
+    def duration_s(self, now: float) -> float:
+        """Return the seconds from test_start to test_stop, or to *now* while it has not stopped."""
+        return max(0.0, (now if self.stopped_at is None else self.stopped_at) - self.started_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A stored verdict; ``body`` holds reasons, objectives and ledger."""
+
+    verdict: str
+    exit_code: int
+    decided_at: float
+    body: Mapping[str, Any]
+
+
+def find_run(conn: Connection, wanted: str) -> Run:
+    """Return the run that *wanted* names: ``latest``, a public id or a prefix that only one run has.
+
+    Raises:
+        NoVerdictError: No run has been recorded yet.
+        ConfigError: No run, or more than one, begins with *wanted*.
+    """
+    if wanted == LATEST:
+        newest = conn.execute(_newest_first().limit(1)).first()
+        if newest is None:
+            raise NoVerdictError("no run has been recorded in this database yet")
+        return _run(newest)
+    prefix = wanted.strip().lower()
+    if not prefix:
+        raise ConfigError("an empty run id", remedy="give an id, the beginning of one, or 'latest'")
+    found = conn.execute(
+        _newest_first().where(tables.runs.c.run.startswith(prefix, autoescape=True)).limit(2)
+    ).all()
+    if not found:
+        raise ConfigError(f"no run {wanted!r} in this database", remedy="'streamlab runs list' shows them")
+    if len(found) > 1:
+        raise ConfigError(f"more than one run begins with {wanted!r}", remedy="give more of the id")
+    return _run(found[0])
+
+
+def list_runs(conn: Connection, limit: int = 100) -> list[Run]:
+    """Return the newest *limit* runs, newest first."""
+    return [_run(row) for row in conn.execute(_newest_first().limit(limit))]
+
+
+def runs_by_key(conn: Connection, ids: Sequence[int]) -> dict[int, Run]:
+    """Return the runs with these integer keys, by key."""
+    if not ids:
+        return {}
+    rows = conn.execute(_newest_first().where(tables.runs.c.id.in_(ids)))
+    return {row.id: _run(row) for row in rows}
+
+
+def process_ids(conn: Connection, run_id: int) -> list[int]:
+    """Return the integer keys of the run's processes."""
+    return list(
+        conn.scalars(select(tables.processes.c.id).where(tables.processes.c.run_id == run_id).order_by("id"))
+    )
+
+
+def run_ledger(conn: Connection, run_id: int) -> Ledger:
+    """Return where every record of the run is, summed over its processes."""
+    return run_ledgers(conn, [run_id]).get(run_id, Ledger())
+
+
+def run_ledgers(conn: Connection, ids: Sequence[int]) -> dict[int, Ledger]:
+    """Return the ledgers of several runs, by integer key; a run without a process is left out."""
+    process = tables.processes.c
+    parts: dict[int, list[Ledger]] = {}
+    for row in conn.execute(
+        select(
+            process.run_id,
+            process.state,
+            process.produced,
+            process.stored,
+            process.quarantined,
+            process.dropped,
+        ).where(process.run_id.in_(ids))
+    ):
+        dropped: dict[str, int] = json.loads(row.dropped or "{}")
+        unsettled = row.produced - row.stored - row.quarantined - sum(dropped.values())
+        # Once a process is closed or lost nothing is on its way: a gap then shows as an unbalanced ledger.
+        pending = max(0, unsettled) if row.state == "open" else 0
+        parts.setdefault(row.run_id, []).append(
+            Ledger(
+                produced=row.produced,
+                stored=row.stored,
+                pending=pending,
+                quarantined=row.quarantined,
+                dropped=dropped,
+            )
+        )
+    return {run_id: total(ledgers) for run_id, ledgers in parts.items()}
+
+
+def run_verdict(conn: Connection, run_id: int) -> Verdict | None:
+    """Return the run's verdict, or None while there is none."""
+    row = conn.execute(select(tables.verdicts).where(tables.verdicts.c.run_id == run_id)).first()
+    if row is None:
+        return None
+    return Verdict(row.verdict, row.exit_code, row.decided_at, json.loads(row.body))
+
+
+def stored_frames(conn: Connection, run_id: int) -> int:
+    """Return how many frames of the run are stored; while that stays the same, so do its rollups."""
+    last_frame = tables.processes.c.last_frame
+    frames = conn.scalar(select(func.sum(last_frame)).where(tables.processes.c.run_id == run_id))
+    return int(frames or 0)
+
+
+def current_users(conn: Connection, run_id: int) -> int:
+    """Return the simulated users of the run's open processes; a master only mirrors its workers."""
+    process = tables.processes.c
+    users = conn.scalar(
+        select(func.sum(process.users)).where(
+            process.run_id == run_id, process.state == "open", process.role != "master"
+        )
+    )
+    return int(users or 0)
+
+
+def _newest_first() -> Select[Any]:
+    verdicts = tables.verdicts
+    return (
+        select(tables.runs, verdicts.c.verdict, verdicts.c.exit_code)
+        .select_from(tables.runs.outerjoin(verdicts, verdicts.c.run_id == tables.runs.c.id))
+        .order_by(tables.runs.c.started_at.desc(), tables.runs.c.id.desc())
+    )
+
+
+def _run(row: Row[Any]) -> Run:
+    return Run(
+        id=row.id,
+        run=row.run,
+        name=row.name,
+        state=row.state,
+        run_day=row.run_day,
+        started_at=row.started_at,
+        stopped_at=row.stopped_at,
+        settings_id=row.settings_id,
+        key_id=row.key_id,
+        host=row.host,
+        locustfile=row.locustfile,
+        expected_workers=row.expected_workers,
+        versions=json.loads(row.versions or "{}"),
+        verdict=row.verdict,
+        exit_code=row.exit_code,
+    )

@@ -1,0 +1,199 @@
+"""A run over time, in few enough points for a chart and a one-second poll."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from streamlab_plugin.detect.sketch import Sketch
+from streamlab_plugin.store import tables
+from streamlab_plugin.store.rollup_queries import WITHOUT_LATENCY, series_keys, within
+from streamlab_plugin.store.run_queries import Run, process_ids
+
+PERIODS_S = (1, 60, 3600)
+MOST_POINTS = 600
+ALL = "all"
+
+# A second counts as settled this long after its end: link, batch and commit take a few hundred milliseconds.
+_SETTLED_S = 0.5
+# Gauges come about once a second; a gap up to this long is carried over rather than drawn as zero users.
+_CARRY_S = 5
+
+
+@dataclass(slots=True)
+class Curves:
+    """Values over the points of a timeline; None where there is nothing to show."""
+
+    throughput_rps: list[float | None]
+    error_rate: list[float | None]
+    p50_ms: list[float | None]
+    p95_ms: list[float | None]
+    p99_ms: list[float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A run over time: ``starts`` are epoch seconds, ``period_s`` apart; every list is as long as they are.
+
+    ``curves`` maps a protocol, and ``"all"``, to its values.
+    """
+
+    period_s: int
+    starts: Sequence[int]
+    curves: Mapping[str, Curves]
+    users: Sequence[int | None]
+
+
+@dataclass(slots=True)
+class _Cell:
+    judged: int = 0
+    errors: int = 0
+    answered: int = 0
+    sketch: Sketch = field(default_factory=Sketch)
+
+
+def run_timeline(
+    conn: Connection,
+    run: Run,
+    *,
+    now: float,
+    period_s: int | None = None,
+    since: int | None = None,
+) -> Timeline:
+    """Return *run* over time in at most `MOST_POINTS` points, the newest ones if there are more.
+
+    *period_s* (1, 60 or 3600) is chosen by the run's length if not given; *since* (epoch seconds) leaves
+    out what is older. The second that is still filling is not shown.
+    """
+    first = int(run.started_at)
+    end = int(now - _SETTLED_S) if run.is_live else math.ceil(run.stopped_at or now)
+    period_s = period_s or _fitting_period(end - first)
+    last = -(-end // period_s) * period_s
+    begin = max(first, since or 0, last - MOST_POINTS * period_s)
+    begin -= begin % period_s
+    starts = range(begin, last, period_s)
+    processes = process_ids(conn, run.id)
+    cells = _cells(conn, processes, period_s, begin, last)
+    curves = {name: _curves(starts, by_start, run, now, period_s) for name, by_start in cells.items()}
+    return Timeline(period_s, list(starts), curves, _users(conn, run.id, starts, period_s))
+
+
+def peak_users(conn: Connection, run_id: int) -> int:
+    """Return the most users that the run had in one second."""
+    gauges = tables.gauges.c
+    per_second = (
+        select(func.sum(gauges.users).label("users"))
+        .where(gauges.process_id.in_(_generating(run_id)))
+        .group_by(gauges.start)
+        .subquery()
+    )
+    return int(conn.scalar(select(func.max(per_second.c.users))) or 0)
+
+
+def _fitting_period(seconds: int) -> int:
+    return next((period for period in PERIODS_S if seconds <= period * MOST_POINTS), PERIODS_S[-1])
+
+
+def _cells(
+    conn: Connection, processes: Sequence[int], period_s: int, begin: int, end: int
+) -> dict[str, dict[int, _Cell]]:
+    """Return, by protocol and start, what the rollups sum up to."""
+    column = tables.rollups.c
+    columns = (
+        column.start,
+        column.series_id,
+        column["count"] - column.interrupted,
+        column.errors,
+        column.answered,
+        column.sketch,
+    )
+    rows = conn.execute(within(select(*columns), processes, period_s, begin, end)).all()
+    series = series_keys(conn, {row[1] for row in rows})
+    cells: dict[str, dict[int, _Cell]] = {}
+    for start, series_id, judged, errors, answered, sketch in rows:
+        key = series[series_id]
+        by_start = cells.setdefault(key.protocol, {})
+        cell = by_start.get(start)
+        if cell is None:
+            cell = by_start[start] = _Cell()
+        cell.judged += judged
+        cell.errors += errors
+        cell.answered += answered
+        if sketch and key.operation not in WITHOUT_LATENCY:
+            cell.sketch.merge(Sketch.from_bytes(sketch))
+    return {ALL: _summed(cells.values()), **cells}
+
+
+def _summed(parts: Iterable[Mapping[int, _Cell]]) -> dict[int, _Cell]:
+    everything: dict[int, _Cell] = {}
+    for by_start in parts:
+        for start, cell in by_start.items():
+            whole = everything.setdefault(start, _Cell())
+            whole.judged += cell.judged
+            whole.errors += cell.errors
+            whole.answered += cell.answered
+            whole.sketch.merge(cell.sketch)
+    return everything
+
+
+def _curves(starts: range, by_start: Mapping[int, _Cell], run: Run, now: float, period_s: int) -> Curves:
+    curves = Curves([], [], [], [], [])
+    run_end = run.stopped_at or now
+    nothing = _Cell()
+    for start in starts:
+        cell = by_start.get(start, nothing)
+        # The first and the last point are often covered only in part.
+        covered_s = min(start + period_s, run_end) - max(start, run.started_at) if period_s > 1 else 1.0
+        curves.throughput_rps.append(round(cell.answered / max(1.0, covered_s), 3))
+        curves.error_rate.append(round(cell.errors / cell.judged, 5) if cell.judged else None)
+        curves.p50_ms.append(_rounded(cell.sketch.percentile(50)))
+        curves.p95_ms.append(_rounded(cell.sketch.percentile(95)))
+        curves.p99_ms.append(_rounded(cell.sketch.percentile(99)))
+    return curves
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def _generating(run_id: int) -> Any:
+    # A master reports the sum of its workers: counting it too would double every user.
+    process = tables.processes.c
+    return select(process.id).where(process.run_id == run_id, process.role != "master")
+
+
+def _users(conn: Connection, run_id: int, starts: range, period_s: int) -> list[int | None]:
+    """Add up, per point, each process's users, carrying a value over short gaps."""
+    if not starts:
+        return []
+    gauges = tables.gauges.c
+    begin, last = starts[0], starts[-1] + period_s
+    rows = conn.execute(
+        select(gauges.process_id, gauges.start, gauges.users).where(
+            gauges.process_id.in_(conn.scalars(_generating(run_id)).all()),
+            gauges.start >= begin - _CARRY_S,
+            gauges.start < last,
+        )
+    )
+    by_process: dict[int, dict[int, int]] = {}
+    for row in rows:
+        point = row.start - row.start % period_s
+        seen = by_process.setdefault(row.process_id, {})
+        seen[point] = max(seen.get(point, 0), row.users)
+    return [_users_at(by_process, start, period_s) for start in starts]
+
+
+def _users_at(by_process: Mapping[int, Mapping[int, int]], start: int, period_s: int) -> int | None:
+    known = [users for seen in by_process.values() if (users := _latest(seen, start, period_s)) is not None]
+    return sum(known) if known else None
+
+
+def _latest(seen: Mapping[int, int], start: int, period_s: int) -> int | None:
+    for point in range(start, start - max(_CARRY_S, period_s) - 1, -period_s):
+        if point in seen:
+            return seen[point]
+    return None

@@ -1,0 +1,1 @@
+"""Pages and JSON API on Locust's web UI, and without Locust."""
