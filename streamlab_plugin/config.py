@@ -46,6 +46,10 @@ class Settings:
     documents: Mapping[str, Any]
     sources: Mapping[str, Path]
 
+    def is_packaged(self, kind: str) -> bool:
+        """Whether a document is the packaged default."""
+        return self.sources[kind] == packaged("rules") / _KINDS[kind][1]
+
     def body(self) -> bytes:
         """Return what belongs to a run as JSON: the documents, no secrets."""
         return json.dumps(self.documents, sort_keys=True, ensure_ascii=False).encode()
@@ -70,10 +74,12 @@ def load(options: Mapping[str, Any] | None = None, environment: Mapping[str, str
     own, own_path = _own_file(environment)
     documents, sources = {}, {}
     for kind, (variable, default, parse) in _KINDS.items():
-        chosen = (options or {}).get(kind) or environment.get(variable) or own.get(kind)
-        source = Path(chosen).expanduser() if chosen else packaged("rules") / default
-        if chosen and chosen == own.get(kind):
-            source = own_path.parent / source
+        if chosen := (options or {}).get(kind) or environment.get(variable):
+            source = Path(chosen).expanduser()
+        elif kind in own:
+            source = own_path.parent / Path(own[kind]).expanduser()
+        else:
+            source = packaged("rules") / default
         documents[kind] = _document(kind, source, parse)
         sources[kind] = source
     return Settings(database_url(environment), _key_file(own, environment), documents, sources)

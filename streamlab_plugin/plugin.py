@@ -128,7 +128,7 @@ class Plugin:
             options = environment.parsed_options or Namespace()
             chosen = {kind: getattr(options, f"streamlab_{kind}", None) for kind in _OPTIONS}
             settings = config.load(chosen)
-            self._slo_is_chosen = bool(chosen["slo"] or os.environ.get("STREAMLAB_SLO"))
+            self._slo_is_chosen = not settings.is_packaged("slo")
             self._environment = environment
             self._session = Session(settings, role_of(runner), lambda: _users(environment))
             self._session.gate.install(environment.events)

@@ -94,7 +94,7 @@ def show_command(run: str, as_json: bool) -> None:
     for one in signatures:
         console.print(f"  {one.severity:<8} {escape(one.anomaly_type)}  {escape(one.endpoint)}  {one.count:,}x")
     if verdict is None:
-        console.print("  no verdict yet")
+        console.print("  no verdict: the run was aborted" if found.state == "aborted" else "  no verdict yet")
         return
     console.print(f"  verdict: {verdict.verdict} (exit code {verdict.exit_code})")
     for reason in verdict.body.get("reasons", ()):

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 RESTART_INTERVAL_S = 1.0
+LOG_LIMIT_BYTES = 1024 * 1024
 
 
 class RecorderStarter:
@@ -39,7 +40,7 @@ class RecorderStarter:
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 2, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_OPEN, 2, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _anew(log), 0o600),
         ]
         arguments = [sys.executable, "-m", "streamlab_plugin.recorder", "--socket", os.fspath(self._path)]
         self._pid = os.posix_spawn(
@@ -63,3 +64,11 @@ class RecorderStarter:
             self._pid = None
             return False
         return now - self._started_at < 10.0
+
+
+def _anew(log: str) -> int:
+    """Return the flag that empties a log which has grown too large."""
+    try:
+        return os.O_TRUNC if os.stat(log).st_size > LOG_LIMIT_BYTES else 0
+    except OSError:
+        return 0

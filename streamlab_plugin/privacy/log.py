@@ -15,8 +15,8 @@ import re2
 
 from streamlab_plugin.privacy.detector import clean_text
 
-# Locust reports users as {"ClassName": 5}; a quoted body of that form would be replaced as a whole.
-_USER_COUNTS = re2.compile(r'\{(?:"[A-Za-z_][A-Za-z0-9_]*": \d{1,6}(?:, )?)*\}')
+# Locust reports users as {"ClassName": 5} and names workers host_uuid; both are needed to read its log.
+_LOCUSTS_OWN = re2.compile(r'\{(?:"[A-Za-z_][A-Za-z0-9_]*": \d{1,6}(?:, )?)*\}|\b[A-Za-z0-9.-]+_[0-9a-f]{32}\b')
 
 
 def cleans(name: str) -> bool:
@@ -64,7 +64,7 @@ def _clean_lines(text: str) -> str:
 
 def _clean_line(line: str) -> str:
     pieces, end = [], 0
-    for match in _USER_COUNTS.finditer(line):
+    for match in _LOCUSTS_OWN.finditer(line):
         pieces += [clean_text(line[end : match.start()]), match.group()]
         end = match.end()
     return "".join([*pieces, clean_text(line[end:])])

@@ -40,7 +40,7 @@ from streamlab_plugin.recorder.watch import Watch, due
 from streamlab_plugin.store import run_writer
 from streamlab_plugin.store.batch import StreamWrite
 from streamlab_plugin.store.engine import open_store
-from streamlab_plugin.store.migrate import migrate
+from streamlab_plugin.store.migrate import has_schema, migrate
 from streamlab_plugin.store.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -50,6 +50,8 @@ WRITE_ROWS = 5_000
 WATCH_EVERY_S = 1.0
 # Alone this long, with everything written: the recorder ends.
 LINGER_S = 1.0
+# An owner that hung up may only have lost its connection.
+ABORT_AFTER_S = 3.0
 # A database that refuses this long ends the recorder; the clients still hold what is not acknowledged.
 GIVE_UP_S = 60.0
 DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error)
@@ -127,6 +129,8 @@ class Recorder:
             connection.send(Refused(str(error), error.exit_code))
         except DATABASE_ERRORS as error:
             connection.send(Refused(f"the database cannot be used: {_reason(error)}", EXIT_INFRASTRUCTURE))
+            # Hanging up makes the client tell everything again, once it has reconnected.
+            connection.is_open = False
 
     def _hello(self, connection: Connection, message: Hello) -> None:
         if message.version != LINK_VERSION:
@@ -167,7 +171,7 @@ class Recorder:
             run_writer.open_run(writer.connection, values, settings_hash, body)
             known = self._find_run(message.run)
             assert known is not None, "it was stored just now"
-        known.owner, known.owner_left = connection, False
+        known.owner, known.owner_left_at = connection, None
         known.expected_workers = message.expected_workers
         connection.send(RunOpened(message.run))
 
@@ -180,6 +184,9 @@ class Recorder:
         return known
 
     def _open_process(self, connection: Connection, message: OpenProcess) -> None:
+        if self._writer is None and not has_schema(self._database_url):
+            connection.send(Unrecorded(message.process, _elsewhere(message.run)))
+            return
         writer, pseudonyms = self._ready()
         self._homes[message.process] = connection
         if known := self._streams.get(message.process):
@@ -187,8 +194,7 @@ class Recorder:
             return
         run = self._find_run(message.run)
         if run is None:
-            text = f"run {message.run} is not in this recorder's database; master and workers must use the same one"
-            connection.send(Unrecorded(message.process, text))
+            connection.send(Unrecorded(message.process, _elsewhere(message.run)))
             return
         if run.row.key_id != self._key_id:
             run.problems.append("a recorder used another pseudonym key; set the same STREAMLAB_KEY_FILE everywhere")
@@ -231,13 +237,14 @@ class Recorder:
                 self._ready()[0].mark_lost(stream.process_id)
         for run in self._runs.values():
             if run.owner is connection:
-                run.owner, run.owner_left = None, run.stopped_at is None
+                run.owner = None
+                run.owner_left_at = time.monotonic() if run.stopped_at is None else None
 
     # --- what happens by the clock ------------------------------------------------------------------------
 
     def _owned(self) -> list[Run]:
         """Runs that this recorder still has to bring to an end."""
-        return [run for run in self._runs.values() if run.stopped_at is not None or run.owner_left]
+        return [run for run in self._runs.values() if run.stopped_at is not None or run.owner_left_at]
 
     def _held(self) -> int:
         return sum(stream.held for stream in self._streams.values())
@@ -289,8 +296,9 @@ class Recorder:
     def _watch_run(self, name: str, run: Run) -> None:
         connection = self._ready()[0].connection
         watch = self._watches.get(name)
-        if run.owner_left:
-            self._abort(name, run)
+        if run.owner_left_at is not None:
+            if due(run.owner_left_at, ABORT_AFTER_S):
+                self._abort(name, run)
         elif run.stopped_at is None:
             if watch is not None:
                 watch.step(time.time())
@@ -319,6 +327,13 @@ class Recorder:
         for process in run.streams:
             self._streams.pop(process, None)
             self._homes.pop(process, None)
+
+
+def _elsewhere(run: str) -> str:
+    return (
+        f"run {run} is not in this recorder's database; master and workers must use the same one, and a SQLite "
+        "file serves one host only"
+    )
 
 
 def _reason(error: Exception) -> str:

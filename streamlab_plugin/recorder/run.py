@@ -48,7 +48,7 @@ class Run:
     drift: SchemaDrift | None
     streams: dict[str, Stream] = field(default_factory=dict)
     owner: Connection | None = None  # set only in the recorder beside the owner
-    owner_left: bool = False
+    owner_left_at: float | None = None  # monotonic; the owner hung up before the test had stopped
     stopped_at: float | None = None
     stop_heard_at: float | None = None  # monotonic
     expected_workers: int = 0

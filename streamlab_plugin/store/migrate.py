@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from streamlab_plugin.core.errors import InfrastructureError
+from streamlab_plugin.store.engine import open_store
 
 _FOLDER = Path(__file__).parent / "migrations"
 
@@ -39,6 +40,15 @@ def migrate(engine: Engine) -> None:
         raise InfrastructureError(f"the database cannot be used: {error.orig}") from error
     except DatabaseError as error:
         raise InfrastructureError(f"the file is not a Streamlab database: {error.orig}") from error
+
+
+def has_schema(url: str) -> bool:
+    """Whether the database exists and is one of Streamlab's; creates nothing."""
+    try:
+        with open_store(url, read_only=True).connect() as connection:
+            return _revision(connection) is not None
+    except (InfrastructureError, DatabaseError):
+        return False
 
 
 def _config() -> Config:

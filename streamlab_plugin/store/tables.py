@@ -35,7 +35,7 @@ runs = Table(
     Column("id", Integer, primary_key=True),
     Column("run", Text, nullable=False, unique=True),  # public id, uuid4
     Column("name", Text, nullable=False),
-    Column("state", Text, nullable=False),  # running, completed, degraded, aborted, failed
+    Column("state", Text, nullable=False),  # running, completed, degraded, aborted
     Column("run_day", Integer, nullable=False),  # UTC day the run began, days since 1970-01-01
     Column("started_at", Double, nullable=False),  # test_start
     Column("stopped_at", Double),  # test_stop
@@ -214,7 +214,7 @@ verdicts = Table(
     "verdicts",
     metadata,
     Column("run_id", Integer, ForeignKey("runs.id"), primary_key=True),
-    Column("verdict", Text, nullable=False),  # met, breached, inconclusive, no_data, unreachable
+    Column("verdict", Text, nullable=False),  # met, breached, inconclusive, unreachable
     Column("exit_code", Integer, nullable=False),
     Column("decided_at", Double, nullable=False),
     Column("body", Text, nullable=False),  # JSON: reasons, objectives, ledger

@@ -13,7 +13,7 @@ from harness import Place
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answer ``/STATUS`` with that status and a small JSON body."""
+    """Answer ``/500…`` with that status and everything else with 200, with a small JSON body."""
 
     protocol_version = "HTTP/1.1"
 
@@ -21,7 +21,8 @@ class Handler(BaseHTTPRequestHandler):
         """Answer and remember."""
         server: Any = self.server
         server.seen.append(self.path)
-        status = int(self.path.split("?")[0].strip("/").split("/")[0] or 200)
+        first = self.path.split("?")[0].strip("/").split("/")[0]
+        status = int(first) if first.isdecimal() else 200
         body = b'{"status": "ok"}'
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

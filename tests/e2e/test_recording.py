@@ -17,7 +17,7 @@ class App({user}):
     @task
     def item(self):
         self.n = getattr(self, "n", 0) + 1
-        self.client.get(f"/200/items/{{self.n}}?token=secret{{self.n}}")
+        self.client.get(f"/ok/items/{{self.n}}?token=secret{{self.n}}")
 """
 INSTALLED = "from streamlab_plugin import install\ninstall()\n"
 
@@ -38,7 +38,7 @@ class TestPlainUsers:
         result = place.locust("-f", file, "--headless", "-u", "2", "-r", "2", "-t", "3s", "-H", server.url)
         assert 0 == result.returncode, result.stdout
         rows = place.query("SELECT protocol, operation, endpoint, outcome, status FROM records_flat")
-        assert {("http", "GET", "/200/items/{id}", "success", 200): len(rows)} == dict(tally(rows))
+        assert {("http", "GET", "/ok/items/{id}", "success", 200): len(rows)} == dict(tally(rows))
         # A request that was in flight when its user was killed fires no event in Locust's own users.
         assert len(server.seen) - 2 <= len(rows) <= len(server.seen)
         assert len(rows) > 50
@@ -61,7 +61,7 @@ class TestPlainUsers:
         written = [result.stdout, *(path.read_text() for path in place.folder.glob("out*"))]
         assert 5 <= len(written)
         assert not [text for text in written if "secret" in text]
-        assert "/200/items/{id}" in result.stdout
+        assert "/ok/items/{id}" in result.stdout
 
 
 class TestLibraryUse:
@@ -80,7 +80,7 @@ class App(FastHttpUser):
     wait_time = constant_throughput(40)
     @task
     def item(self):
-        self.client.get("/200")
+        self.client.get("/ok")
 
 environment = Environment(user_classes=[App], events=locust.event.Events())
 environment.create_local_runner()
@@ -108,7 +108,7 @@ class App(FastHttpUser):
     @task
     def item(self):
         for _ in range(60):
-            self.client.get("/200")
+            self.client.get("/ok")
         raise StopUser
 
 if __name__ == "__main__":
