@@ -88,14 +88,20 @@ class Session:
         self.run, now = str(uuid4()), time.time()
         self._workers = set(workers)
         name = os.path.basename(locustfile).removesuffix(".py") or "run"
-        versions = {"streamlab": __version__, "locust": locust.__version__, "python": platform.python_version()}
+        versions = {
+            "streamlab": __version__,
+            "locust": locust.__version__,
+            "python": platform.python_version(),
+        }
         self._client.open_run(
             OpenRun(self.run, name, now, target(host), os.path.basename(locustfile), len(self._workers),
                     self.settings.body(), versions)
         )  # fmt: skip
         self._open_stream(self.run, now)
         if self.role == "master" and not self._client.wait_run_opened(self.run, OPEN_S):
-            logger.error("Streamlab: the run is not in the database after %d s; workers may not find it", OPEN_S)
+            logger.error(
+                "Streamlab: the run is not in the database after %d s; workers may not find it", OPEN_S
+            )
         return self.run
 
     def join_run(self, run: Any, database: Any) -> None:
@@ -139,7 +145,9 @@ class Session:
             return None
         verdict = self._client.wait_verdict(self.run, VERDICT_S)
         if verdict is None:
-            logger.error("Streamlab: no verdict within %d s; look with: streamlab runs show %s", VERDICT_S, self.run)
+            logger.error(
+                "Streamlab: no verdict within %d s; look with: streamlab runs show %s", VERDICT_S, self.run
+            )
             return EXIT_NO_VERDICT
         for line in verdict.text.splitlines():
             logger.info(line)

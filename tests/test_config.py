@@ -46,11 +46,15 @@ class TestLoad:
     def test_an_option_wins_over_the_environment(self, tmp_path: Path) -> None:
         """Over streamlab.yaml, too."""
         for name in ("option", "environment", "own"):
-            (tmp_path / f"{name}.yaml").write_text(f"objectives: {{http: {{max_p95_latency_ms: {len(name)}}}}}\n")
+            (tmp_path / f"{name}.yaml").write_text(
+                f"objectives: {{http: {{max_p95_latency_ms: {len(name)}}}}}\n"
+            )
         (tmp_path / "streamlab.yaml").write_text("slo: own.yaml\n")
 
         def limit(options: dict[str, str], environment: dict[str, str]) -> int:
-            return int(config.load(options, environment).documents["slo"]["objectives"]["http"]["max_p95_latency_ms"])
+            return int(
+                config.load(options, environment).documents["slo"]["objectives"]["http"]["max_p95_latency_ms"]
+            )
 
         variables = {"STREAMLAB_SLO": "environment.yaml"}
         assert len("option") == limit({"slo": "option.yaml"}, variables)
@@ -66,11 +70,15 @@ class TestLoad:
     def test_a_file_of_ones_own_replaces_the_kind(self, tmp_path: Path) -> None:
         """Without `extends`, only its rules are left."""
         (tmp_path / "own.yaml").write_text(RULE)
-        assert ["slow"] == [rule["name"] for rule in config.load({"rules": "own.yaml"}, {}).documents["rules"]["rules"]]
+        assert ["slow"] == [
+            rule["name"] for rule in config.load({"rules": "own.yaml"}, {}).documents["rules"]["rules"]
+        ]
 
     def test_extends_default_adds_to_the_packaged_rules(self, tmp_path: Path) -> None:
         """A rule of the same name is replaced, others are added."""
-        (tmp_path / "own.yaml").write_text("extends: default\n" + RULE.replace("name: slow", "name: slow_http"))
+        (tmp_path / "own.yaml").write_text(
+            "extends: default\n" + RULE.replace("name: slow", "name: slow_http")
+        )
         rules = config.load({"rules": "own.yaml"}, {}).documents["rules"]["rules"]
         assert 1 == sum(rule["name"] == "slow_http" for rule in rules)
         assert "slow" == next(rule["description"] for rule in rules if rule["name"] == "slow_http")
@@ -78,7 +86,9 @@ class TestLoad:
 
     def test_the_body_of_a_run_holds_no_secret(self, tmp_path: Path) -> None:
         """Neither the database URL nor the key file."""
-        settings = config.load({}, {"STREAMLAB_DATABASE_URL": "sqlite:///hunter2.db", "STREAMLAB_KEY_FILE": "/k"})
+        settings = config.load(
+            {}, {"STREAMLAB_DATABASE_URL": "sqlite:///hunter2.db", "STREAMLAB_KEY_FILE": "/k"}
+        )
         assert b"hunter2" not in settings.body()
 
 
@@ -96,7 +106,15 @@ class TestMistakes:
             (RULE.replace("description: slow", "description: [", 1), "own.yaml:"),
             (RULE + "rules: []\n", "own.yaml:9: "),
         ],
-        ids=["unknown key", "unknown operator", "bad regex", "duplicate rule", "severity", "no YAML", "key twice"],
+        ids=[
+            "unknown key",
+            "unknown operator",
+            "bad regex",
+            "duplicate rule",
+            "severity",
+            "no YAML",
+            "key twice",
+        ],
     )
     def test_rules(self, tmp_path: Path, text: str, expected: str) -> None:
         """With the line at which to look."""
@@ -110,5 +128,7 @@ class TestMistakes:
     def test_an_unknown_key_of_streamlab_yaml(self, tmp_path: Path) -> None:
         """With the known ones."""
         (tmp_path / "streamlab.yaml").write_text("databse: x\n")
-        with pytest.raises(ConfigError, match=r"streamlab.yaml:1: databse: unknown key 'databse'; known keys are"):
+        with pytest.raises(
+            ConfigError, match=r"streamlab.yaml:1: databse: unknown key 'databse'; known keys are"
+        ):
             config.load({}, {})

@@ -172,7 +172,11 @@ class TestRecord:
     def test_an_interrupted_request_is_recorded_but_not_shown(self, bench: Bench) -> None:
         """Locust's table is unchanged."""
         bench.gate.record_interrupted(
-            request_type="WS", name="/a", started_at=1.0, latency_ms=2.0, detail=Detail("websocket", "request")
+            request_type="WS",
+            name="/a",
+            started_at=1.0,
+            latency_ms=2.0,
+            detail=Detail("websocket", "request"),
         )
         assert [] == bench.seen
         assert "interrupted" == RawRecord(*bench.handover.take()[0]).outcome

@@ -62,9 +62,7 @@ def start_target(options: DemoOptions) -> tuple[subprocess.Popen[str], dict[str,
         "--seed", str(options.seed), "--log", str(options.folder / "target.jsonl"),
     ]  # fmt: skip
     with open(options.folder / "target.log", "w") as log:
-        target = subprocess.Popen(
-            arguments, stdout=subprocess.PIPE, stderr=log, text=True, process_group=0
-        )
+        target = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=log, text=True, process_group=0)
     assert target.stdout is not None
     with selectors.DefaultSelector() as selector:
         selector.register(target.stdout, selectors.EVENT_READ)

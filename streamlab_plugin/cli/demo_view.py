@@ -76,7 +76,9 @@ def is_found(entry: Mapping[str, Any], signatures: Sequence[queries.Signature]) 
 def show_start(console: Console, options: DemoOptions, ready: Mapping[str, Any], database: Path) -> None:
     """Print where everything is and what the target will do."""
     console.print("[bold]Streamlab demo[/bold]: a streaming backend that misbehaves, under a mixed load\n")
-    console.print(f"  target    HTTP {ready['http']} · WebSocket {ready['ws']} · MQTT {ready['mqtt']} on 127.0.0.1")
+    console.print(
+        f"  target    HTTP {ready['http']} · WebSocket {ready['ws']} · MQTT {ready['mqtt']} on 127.0.0.1"
+    )
     console.print(f"  load      {options.users} users for {options.duration_s} s")
     console.print(f"  database  {escape(str(database))}")
     if not options.is_headless:
@@ -99,7 +101,11 @@ def progress(
     """Yield a function that shows a snapshot: a live line on a terminal, a line per 10 s elsewhere."""
     started = time.monotonic()
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(bar_width=30), TimeElapsedColumn(), console=console, transient=True
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
     )
     task = bar.add_task("starting", total=duration_s)
     last = float("-inf")
@@ -133,7 +139,10 @@ def show_summary(
     counts = snapshot.privacy
     console.print(
         "[bold]Privacy[/bold]  payload fields: "
-        + " · ".join(f"{name} {counts.get(name, 0):,}" for name in ("kept", "dropped", "hashed", "bucketed", "scrubbed"))
+        + " · ".join(
+            f"{name} {counts.get(name, 0):,}"
+            for name in ("kept", "dropped", "hashed", "bucketed", "scrubbed")
+        )
     )
     _show_anomalies(console, snapshot)
     found_all = _show_schedule(console, ready["schedule"], snapshot.signatures)
@@ -142,7 +151,9 @@ def show_summary(
     if options.is_headless:
         console.print("  pages          streamlab ui                 then http://127.0.0.1:8090/streamlab/")
     else:
-        console.print(f"  pages          http://127.0.0.1:{options.web_port}/streamlab/   (later: streamlab ui)")
+        console.print(
+            f"  pages          http://127.0.0.1:{options.web_port}/streamlab/   (later: streamlab ui)"
+        )
     console.print(f"  this run       streamlab runs show {snapshot.run.run[:8]}")
     console.print(f"  verdict in CI  streamlab slo check --run {snapshot.run.run[:8]}")
     console.print(f"  logs           {options.folder}/locust.log, {options.folder}/target.jsonl")
@@ -186,9 +197,13 @@ def _show_schedule(
     missed = [entry for entry in schedule if not is_found(entry, signatures)]
     found = len(schedule) - len(missed)
     style = "green" if not missed else "bold red"
-    console.print(f"\n[bold]Schedule[/bold]  [{style}]{found} of {len(schedule)} misbehaviours found[/{style}]")
+    console.print(
+        f"\n[bold]Schedule[/bold]  [{style}]{found} of {len(schedule)} misbehaviours found[/{style}]"
+    )
     for entry in missed:
-        console.print(f"  missed: {entry['expected_type']} on {entry['endpoint']} ({entry['what']})", style="red")
+        console.print(
+            f"  missed: {entry['expected_type']} on {entry['endpoint']} ({entry['what']})", style="red"
+        )
     return not missed
 
 
@@ -197,14 +212,18 @@ def _show_verdict(console: Console, snapshot: Snapshot) -> None:
     if verdict is None:
         return
     style = _VERDICT_STYLES.get(verdict.verdict, "bold yellow")
-    console.print(f"[bold]Verdict[/bold]   [{style}]{verdict.verdict}[/{style}] (exit code {verdict.exit_code} in CI)")
+    console.print(
+        f"[bold]Verdict[/bold]   [{style}]{verdict.verdict}[/{style}] (exit code {verdict.exit_code} in CI)"
+    )
     for reason in verdict.body.get("reasons", ()):
         console.print(f"  {escape(str(reason))}")
 
 
 def _privacy(connection: Connection, run_id: int) -> dict[str, int]:
     total: dict[str, int] = {}
-    for text in connection.scalars(select(tables.processes.c.privacy).where(tables.processes.c.run_id == run_id)):
+    for text in connection.scalars(
+        select(tables.processes.c.privacy).where(tables.processes.c.run_id == run_id)
+    ):
         for name, count in json.loads(text).items():
             total[name] = total.get(name, 0) + count
     return total

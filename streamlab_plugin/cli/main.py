@@ -38,7 +38,9 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_module, _attribute, text) in sorted(_COMMANDS.items())])
+            formatter.write_dl(
+                [(name, text) for name, (_module, _attribute, text) in sorted(_COMMANDS.items())]
+            )
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -27,7 +27,9 @@ def runs() -> None:
 
 
 @runs.command("list")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most this many runs.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most this many runs."
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 def list_command(limit: int, as_json: bool) -> None:
     """List the newest runs, newest first."""
@@ -92,7 +94,9 @@ def show_command(run: str, as_json: bool) -> None:
                       f"p50 {_ms(one.p50_ms)}  p95 {_ms(one.p95_ms)}  p99 {_ms(one.p99_ms)}")  # fmt: skip
     console.print(f"  ledger: {ledger.text()}")
     for one in signatures:
-        console.print(f"  {one.severity:<8} {escape(one.anomaly_type)}  {escape(one.endpoint)}  {one.count:,}x")
+        console.print(
+            f"  {one.severity:<8} {escape(one.anomaly_type)}  {escape(one.endpoint)}  {one.count:,}x"
+        )
     if verdict is None:
         console.print("  no verdict: the run was aborted" if found.state == "aborted" else "  no verdict yet")
         return
@@ -103,7 +107,9 @@ def show_command(run: str, as_json: bool) -> None:
 
 @runs.command("export")
 @click.argument("run", default=queries.LATEST)
-@click.option("--json", "as_json", is_flag=True, help="The results file that 'streamlab slo check FILE' reads.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="The results file that 'streamlab slo check FILE' reads."
+)
 @click.option("--output", type=click.Path(dir_okay=False), help="Write here instead of standard output.")
 def export_command(run: str, as_json: bool, output: str | None) -> None:
     """Export the totals of one RUN: an id, the beginning of one, or 'latest'."""

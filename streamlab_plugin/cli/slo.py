@@ -26,7 +26,9 @@ def slo() -> None:
 
 @slo.command("check")
 @click.argument("results", required=False, type=click.Path(path_type=Path))
-@click.option("--run", default=None, metavar="ID", help="A run id, the beginning of one, or 'latest' (default).")
+@click.option(
+    "--run", default=None, metavar="ID", help="A run id, the beginning of one, or 'latest' (default)."
+)
 @click.option("--slo", "slo_file", default=None, metavar="FILE", type=click.Path(path_type=Path),
               help="Objectives (YAML) instead of the configured ones.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
@@ -43,7 +45,9 @@ def check(results: Path | None, run: str | None, slo_file: Path | None, as_json:
     else:
         name, facts = _facts_of_run(run or queries.LATEST)
     verdict = decide(facts, objectives)
-    click.echo(json.dumps({"of": name, **verdict.to_dict()}, indent=2) if as_json else _text(name, facts, verdict))
+    click.echo(
+        json.dumps({"of": name, **verdict.to_dict()}, indent=2) if as_json else _text(name, facts, verdict)
+    )
     sys.exit(verdict.exit_code)
 
 
@@ -78,7 +82,9 @@ def _text(name: str, facts: RunFacts, verdict: Verdict) -> str:
     for one in verdict.objectives:
         if one.state != "not_applicable":
             value = "-" if one.value is None else f"{one.value:.4g}"
-            lines.append(f"  {one.state:<13} {one.protocol:<10} {one.name:<20} {value:>10}  (limit {one.limit:g})")
+            lines.append(
+                f"  {one.state:<13} {one.protocol:<10} {one.name:<20} {value:>10}  (limit {one.limit:g})"
+            )
     lines += [f"  {reason}" for reason in verdict.reasons]
     lines.append(f"  ledger: {facts.ledger.text()}")
     return "\n".join(lines)

@@ -38,7 +38,9 @@ class Unframer:
         while len(held) - position >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(held, position)
             if length > MESSAGE_LIMIT_BYTES:
-                raise FramingError(f"message of {length} bytes announced, at most {MESSAGE_LIMIT_BYTES} allowed")
+                raise FramingError(
+                    f"message of {length} bytes announced, at most {MESSAGE_LIMIT_BYTES} allowed"
+                )
             end = position + _LENGTH.size + length
             if len(held) < end:
                 break

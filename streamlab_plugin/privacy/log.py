@@ -16,7 +16,9 @@ import re2
 from streamlab_plugin.privacy.detector import clean_text
 
 # Locust reports users as {"ClassName": 5} and names workers host_uuid; both are needed to read its log.
-_LOCUSTS_OWN = re2.compile(r'\{(?:"[A-Za-z_][A-Za-z0-9_]*": \d{1,6}(?:, )?)*\}|\b[A-Za-z0-9.-]+_[0-9a-f]{32}\b')
+_LOCUSTS_OWN = re2.compile(
+    r'\{(?:"[A-Za-z_][A-Za-z0-9_]*": \d{1,6}(?:, )?)*\}|\b[A-Za-z0-9.-]+_[0-9a-f]{32}\b'
+)
 
 
 def cleans(name: str) -> bool:

@@ -25,7 +25,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m streamlab_plugin.recorder")
     parser.add_argument("--socket", type=Path, required=True)
     path = parser.parse_args().socket
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s recorder %(process)d: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s recorder %(process)d: %(message)s"
+    )
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     try:

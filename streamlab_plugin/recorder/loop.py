@@ -107,7 +107,9 @@ class Recorder:
                     return EXIT_INFRASTRUCTURE
             if due(self._written_at, WRITE_EVERY_S):
                 self._write()
-            if self._failing_since is None and due(self._watched_at, WRITE_EVERY_S if self._owned() else WATCH_EVERY_S):
+            if self._failing_since is None and due(
+                self._watched_at, WRITE_EVERY_S if self._owned() else WATCH_EVERY_S
+            ):
                 self._watch()
             if self._server.connections:
                 self._busy_at = time.monotonic()
@@ -197,13 +199,17 @@ class Recorder:
             connection.send(Unrecorded(message.process, _elsewhere(message.run)))
             return
         if run.row.key_id != self._key_id:
-            run.problems.append("a recorder used another pseudonym key; set the same STREAMLAB_KEY_FILE everywhere")
+            run.problems.append(
+                "a recorder used another pseudonym key; set the same STREAMLAB_KEY_FILE everywhere"
+            )
         row = run_writer.open_process(
             writer.connection, run.row.id, message.process, message.role, message.pid, message.opened_at
         )
         connection.send(Ack(message.process, row.last_frame))
         process_id = row.id
-        stream = Stream(run, message.process, row, pseudonyms, lambda *name: writer.load_rollup(process_id, *name))
+        stream = Stream(
+            run, message.process, row, pseudonyms, lambda *name: writer.load_rollup(process_id, *name)
+        )
         run.streams[message.process] = self._streams[message.process] = stream
         if run.owner is connection:
             self._watches.setdefault(message.run, Watch(run, writer.connection, row.id))

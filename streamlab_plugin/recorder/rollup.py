@@ -57,7 +57,15 @@ class Bucket:
     def add(self, delta: Delta, latencies_ms: Any) -> None:
         """Add a delta; *latencies_ms* are its latencies as a float32 array."""
         added = len(latencies_ms)
-        values = (delta.count, delta.errors, delta.timeouts, delta.interrupted, delta.answered, added, delta.size_sum)
+        values = (
+            delta.count,
+            delta.errors,
+            delta.timeouts,
+            delta.interrupted,
+            delta.answered,
+            added,
+            delta.size_sum,
+        )
         self.counts = [old + new for old, new in zip(self.counts, values, strict=True)]
         if added:
             low, high = min(delta.latencies_ms), max(delta.latencies_ms)

@@ -36,7 +36,9 @@ def compile_settings(body: str | bytes) -> Compiled:
     """
     data = json.loads(body)
     rules = parse_rules(data["rules"])
-    return Compiled(parse_policy(data["privacy"]), rules, compile_rules(rules.rules), parse_objectives(data["slo"]))
+    return Compiled(
+        parse_policy(data["privacy"]), rules, compile_rules(rules.rules), parse_objectives(data["slo"])
+    )
 
 
 @dataclass(slots=True)

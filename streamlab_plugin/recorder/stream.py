@@ -97,7 +97,9 @@ class Stream:
         """Return what the next write shall store, or None when nothing changed."""
         if not self._is_touched:
             return None
-        rollups = self._rollups.take_changed()  # may read from the database and fail: before anything is taken
+        rollups = (
+            self._rollups.take_changed()
+        )  # may read from the database and fail: before anything is taken
         rows, self._rows = self._rows, []
         gauges, self._gauges = self._gauges, {}
         self._is_touched = False
@@ -125,7 +127,9 @@ class Stream:
             stream_seq, fault,
         ) = record  # fmt: skip
         name = (protocol, operation, endpoint, direction, user_class)
-        series = self._series.get(name) or self._key("series", name, (protocol, operation, "(other)", direction, ""))
+        series = self._series.get(name) or self._key(
+            "series", name, (protocol, operation, "(other)", direction, "")
+        )
         shape = text = seen = drifted = None
         if payload is not None:
             redacted = self._redactor.redact_json(payload)
@@ -182,7 +186,12 @@ class Stream:
             delta.latencies_ms.append(latency_ms)
 
     def _find(
-        self, record: RawRecord, matched: tuple[int, ...], drifted: DriftFinding | None, seen: Any, corr: str | None
+        self,
+        record: RawRecord,
+        matched: tuple[int, ...],
+        drifted: DriftFinding | None,
+        seen: Any,
+        corr: str | None,
     ) -> str:
         """Count what the rules and the drift detector found, and return their names."""
         at = record.started_at + (record.latency_ms or 0.0) / 1000.0
@@ -190,7 +199,9 @@ class Stream:
         for index in matched:
             rule = self._rules[index]
             names.append(rule.name)
-            self._occur(rule, record, at, corr, partial(describe, rule, {**record._asdict(), "payload": seen}))
+            self._occur(
+                rule, record, at, corr, partial(describe, rule, {**record._asdict(), "payload": seen})
+            )
         drift = self.run.settings.rules.drift
         if drifted is not None and drift is not None:
             names.append(drift.name)
@@ -199,7 +210,12 @@ class Stream:
         return ",".join(names)
 
     def _occur(
-        self, rule: Rule | DriftRule, record: RawRecord, at: float, corr: str | None, message: Callable[[], str]
+        self,
+        rule: Rule | DriftRule,
+        record: RawRecord,
+        at: float,
+        corr: str | None,
+        message: Callable[[], str],
     ) -> None:
         error_class = record.error_type or ""
         name = fingerprint(rule.anomaly_type, record.protocol, record.endpoint, error_class, rule.name)

@@ -83,7 +83,13 @@ class Watch:
             for finding in evaluate_windows((rule,), counts):
                 name = fingerprint(rule.anomaly_type, finding.protocol, finding.endpoint, "", rule.name)
                 key = OccurrenceKey(
-                    name, rule.name, rule.anomaly_type, finding.severity, finding.protocol, finding.endpoint, ""
+                    name,
+                    rule.name,
+                    rule.anomaly_type,
+                    finding.severity,
+                    finding.protocol,
+                    finding.endpoint,
+                    "",
                 )
                 exemplar = {"at": until, "value": finding.value, "limit": finding.limit}
                 self._windows.add(key, float(until), partial(_sample, finding.message, exemplar))

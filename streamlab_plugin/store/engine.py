@@ -63,7 +63,9 @@ def open_store(url: str, *, read_only: bool) -> Engine:
     _check_place(path, read_only=read_only)
     mode = "ro" if read_only else "rwc"
     connect_args = {"uri": True, "timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
-    engine = create_engine(f"sqlite:///file:{path}?mode={mode}&uri=true", poolclass=NullPool, connect_args=connect_args)
+    engine = create_engine(
+        f"sqlite:///file:{path}?mode={mode}&uri=true", poolclass=NullPool, connect_args=connect_args
+    )
     if not read_only:
         event.listen(engine, "connect", _prepare_writer)
     return engine

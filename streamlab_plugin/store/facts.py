@@ -23,7 +23,9 @@ def run_facts(connection: Connection, run_id: int, problems: tuple[str, ...] = (
     return RunFacts(
         state="running" if run.state == RUNNING else "finished",
         duration_s=max(0.0, end - run.started_at),
-        protocols={name: _protocol(totals) for name, totals in run_protocol_totals(connection, run_id).items()},
+        protocols={
+            name: _protocol(totals) for name, totals in run_protocol_totals(connection, run_id).items()
+        },
         ledger=run_ledger(connection, run_id),
         problems=problems,
     )

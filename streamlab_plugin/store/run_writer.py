@@ -46,7 +46,9 @@ def open_run(connection: Connection, values: Mapping[str, Any], settings_hash: s
             select(tables.settings.c.id).where(tables.settings.c.hash == settings_hash)
         ).scalar_one()
         connection.execute(
-            insert(tables.runs).values(**values, state="running", settings_id=settings_id).on_conflict_do_nothing()
+            insert(tables.runs)
+            .values(**values, state="running", settings_id=settings_id)
+            .on_conflict_do_nothing()
         )
 
 
@@ -63,7 +65,9 @@ def find_run(connection: Connection, run: str) -> RunRow | None:
     return None if row is None else RunRow(*row)
 
 
-def open_process(connection: Connection, run_id: int, process: str, role: str, pid: int, at: float) -> ProcessRow:
+def open_process(
+    connection: Connection, run_id: int, process: str, role: str, pid: int, at: float
+) -> ProcessRow:
     """Store a process unless it is there already, and return how far its stream got."""
     table = tables.processes
     values = {
@@ -75,12 +79,14 @@ def open_process(connection: Connection, run_id: int, process: str, role: str, p
         connection.execute(insert(table).values(values).on_conflict_do_nothing())
         # A stream whose recorder died was never lost if its process is here again.
         connection.execute(
-            update(table).where(columns.process == process, columns.state == "lost").values(state="open", closed_at=None)
+            update(table)
+            .where(columns.process == process, columns.state == "lost")
+            .values(state="open", closed_at=None)
         )
         row = connection.execute(
-            select(columns.id, columns.last_frame, columns.produced, columns.quarantined, columns.state).where(
-                columns.process == process
-            )
+            select(
+                columns.id, columns.last_frame, columns.produced, columns.quarantined, columns.state
+            ).where(columns.process == process)
         ).one()
     return ProcessRow(*row)
 

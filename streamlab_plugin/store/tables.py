@@ -63,7 +63,9 @@ processes = Table(
     Column("stored", Integer, nullable=False),
     Column("quarantined", Integer, nullable=False),
     Column("dropped", Text, nullable=False),  # JSON: reason -> count
-    Column("privacy", Text, nullable=False),  # JSON: kept, dropped, hashed, bucketed, scrubbed, failed -> count
+    Column(
+        "privacy", Text, nullable=False
+    ),  # JSON: kept, dropped, hashed, bucketed, scrubbed, failed -> count
     Column("users", Integer, nullable=False),  # simulated users at the last frame
 )
 

@@ -84,7 +84,8 @@ class Writer:
         )  # fmt: skip
         if write.rollups:
             self._raw.executemany(
-                _ROLLUPS, ((process, row[0], row[1], row[2].id or ident(row[2]), *row[3:]) for row in write.rollups)
+                _ROLLUPS,
+                ((process, row[0], row[1], row[2].id or ident(row[2]), *row[3:]) for row in write.rollups),
             )
         if write.occurrences:
             self._raw.executemany(_OCCURRENCES, ((process, *row) for row in write.occurrences))

@@ -325,7 +325,8 @@ class MqttUser(User):
 
     def _interrupt(self, exchange: Exchange) -> None:
         exchange.release()
-        interrupted(self, _REQUEST_TYPE, exchange.name, exchange.started, self._detail(exchange.operation))
+        detail = self._detail(exchange.operation, **exchange.extra)
+        interrupted(self, _REQUEST_TYPE, exchange.name, exchange.started, detail)
 
     # Telling: rows that no greenlet of the user's waits for
 

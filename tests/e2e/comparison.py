@@ -38,13 +38,25 @@ def counts(target: Target) -> Mapping[tuple[str, str], int]:
     return Counter((event["protocol"], event["what"]) for event in target.events())
 
 
-def _requests(protocol: str, what: str, events: Iterable[Any], rows: Iterable[Any], pseudonym: Any) -> list[str]:
-    seen = Counter(pseudonym(one["corr"]) for one in events if one["protocol"] == protocol and one["what"] == what)
-    wanted = [row for row in rows if row[0] == protocol and row[1] not in ("connect", "close", "push", "subscribe")]
+def _requests(
+    protocol: str, what: str, events: Iterable[Any], rows: Iterable[Any], pseudonym: Any
+) -> list[str]:
+    seen = Counter(
+        pseudonym(one["corr"]) for one in events if one["protocol"] == protocol and one["what"] == what
+    )
+    wanted = [
+        row for row in rows if row[0] == protocol and row[1] not in ("connect", "close", "push", "subscribe")
+    ]
     stored = Counter(row[5] for row in wanted)
-    lines = [f"{protocol}: {n} seen, {stored[corr]} rows for one correlation id" for corr, n in seen.items() if stored[corr] != n]
+    lines = [
+        f"{protocol}: {n} seen, {stored[corr]} rows for one correlation id"
+        for corr, n in seen.items()
+        if stored[corr] != n
+    ]
     unseen = [row for row in wanted if row[5] not in seen and row[3] != "interrupted" and row[4] is not None]
-    lines += [f"{protocol}: a {row[3]} row (status {row[4]}) that the target did not see" for row in unseen[:5]]
+    lines += [
+        f"{protocol}: a {row[3]} row (status {row[4]}) that the target did not see" for row in unseen[:5]
+    ]
     ghosts = [row for row in wanted if row[5] not in seen and row[3] == "success"]
     return lines[:10] + [f"{protocol}: {len(ghosts)} successes that the target did not see"] * bool(ghosts)
 
@@ -60,7 +72,9 @@ def _streams(what: str, events: Iterable[Any], rows: Iterable[Any], pseudonym: A
     wanted = [row for row in rows if row[0] == "mqtt" and row[1] == what]
     if what == "publish":
         # An interrupted publish may or may not have reached the broker.
-        stored = Counter((row[6], row[7]) for row in wanted if row[3] != "interrupted" or (row[6], row[7]) in seen)
+        stored = Counter(
+            (row[6], row[7]) for row in wanted if row[3] != "interrupted" or (row[6], row[7]) in seen
+        )
     else:
         stored = Counter((row[6], row[7]) for row in wanted)
     return _multiset(what, seen, stored)

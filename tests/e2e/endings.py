@@ -56,7 +56,13 @@ def run_until(
             command += ["--run-time", f"{duration_s}s"]
         workers = []
         if workers_apart:
-            command += ["--master", "--expect-workers", str(workers_apart), "--master-bind-port", str(free_port())]
+            command += [
+                "--master",
+                "--expect-workers",
+                str(workers_apart),
+                "--master-bind-port",
+                str(free_port()),
+            ]
         elif "--processes" in arguments:
             bus = str(free_port())
             command += ["--master-bind-port", bus, "--master-port", bus]

@@ -46,7 +46,9 @@ class Place:
 
     def environment(self) -> dict[str, str]:
         """Return the environment for a child process."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("STREAMLAB", "LOCUST"))}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("STREAMLAB", "LOCUST"))
+        }
         runtime = self.folder / "run"
         runtime.mkdir(mode=0o700, exist_ok=True)
         return {

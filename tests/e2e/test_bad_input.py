@@ -38,9 +38,7 @@ RULE = """rules:
 
 def _locust(place: Place, *arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
     (place.folder / "locustfile.py").write_text(LOCUSTFILE)
-    return place.locust(
-        "--headless", "-t", "2s", "-H", "http://127.0.0.1:9", *arguments, timeout_s=timeout_s
-    )
+    return place.locust("--headless", "-t", "2s", "-H", "http://127.0.0.1:9", *arguments, timeout_s=timeout_s)
 
 
 def _one_line(output: str) -> str:
@@ -169,6 +167,8 @@ class TestTargetDown:
 
 def test_importing_starts_nothing(place: Place) -> None:
     """No recorder, no file, no thread."""
-    result = place.run(sys.executable, "-c", "import streamlab_plugin, threading; print(threading.active_count())")
+    result = place.run(
+        sys.executable, "-c", "import streamlab_plugin, threading; print(threading.active_count())"
+    )
     assert "1" == result.stdout.strip()
     assert not place.database.exists()

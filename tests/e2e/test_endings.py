@@ -25,7 +25,9 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[tuple[st
 class TestEnding:
     """One way to end, with and without --stop-timeout."""
 
-    def test_the_rows_are_what_the_target_saw(self, ended: Mapping[tuple[str, int], Ended], case: tuple[str, int]) -> None:
+    def test_the_rows_are_what_the_target_saw(
+        self, ended: Mapping[tuple[str, int], Ended], case: tuple[str, int]
+    ) -> None:
         """Requests, pushes, publishes and deliveries, one by one."""
         result = ended[case]
         assert [] == result.differences, result.output
@@ -37,7 +39,9 @@ class TestEnding:
         assert result.balanced
         assert result.produced == result.stored
 
-    def test_the_run_is_completed(self, ended: Mapping[tuple[str, int], Ended], case: tuple[str, int]) -> None:
+    def test_the_run_is_completed(
+        self, ended: Mapping[tuple[str, int], Ended], case: tuple[str, int]
+    ) -> None:
         """It has a verdict, and Locust ended by itself with one of its own codes and no traceback of ours."""
         result = ended[case]
         assert "completed" == result.state

@@ -56,7 +56,19 @@ class TestPlainUsers:
         """Neither ids nor query strings reach console, CSV or HTML."""
         file = _write(place, INSTALLED + PLAIN.format(user="FastHttpUser"))
         result = place.locust(
-            "-f", file, "--headless", "-u", "2", "-t", "3s", "-H", server.url, "--csv", "out", "--html", "out.html"
+            "-f",
+            file,
+            "--headless",
+            "-u",
+            "2",
+            "-t",
+            "3s",
+            "-H",
+            server.url,
+            "--csv",
+            "out",
+            "--html",
+            "out.html",
         )
         written = [result.stdout, *(path.read_text() for path in place.folder.glob("out*"))]
         assert 5 <= len(written)

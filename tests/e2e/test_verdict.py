@@ -41,9 +41,7 @@ def _run(place: Place, host: str, *arguments: str, seconds: int = 3, **variables
 class TestExitCodes:
     """`streamlab slo check`, `--streamlab-slo`, and a results file agree."""
 
-    @pytest.mark.parametrize(
-        ("paths", "expected"), [("/200", 0), ("/200 /500", 1)], ids=["met", "breached"]
-    )
+    @pytest.mark.parametrize(("paths", "expected"), [("/200", 0), ("/200 /500", 1)], ids=["met", "breached"])
     def test_a_run_with_answers(self, place: Place, server: Any, paths: str, expected: int) -> None:
         """0 within the objectives, 1 beyond them; a tolerated failure does not turn the run red."""
         result = _run(place, server.url, "--streamlab-slo", "slo.yaml", PATHS=paths)
@@ -57,7 +55,9 @@ class TestExitCodes:
 
     def test_without_the_option_locusts_own_code_stands(self, place: Place, server: Any) -> None:
         """Failures give Locust's 1, whatever the objectives say."""
-        result = _run(place, server.url, PATHS="/200 /200 /200 /200 /200 /200 /200 /200 /200 /200 /200 /200 /500")
+        result = _run(
+            place, server.url, PATHS="/200 /200 /200 /200 /200 /200 /200 /200 /200 /200 /200 /200 /500"
+        )
         assert 1 == result.returncode
         assert 0 == place.streamlab("slo", "check", "--slo", "slo.yaml").returncode
 
@@ -104,5 +104,7 @@ class TestExitCodes:
         own += "    environment.process_exit_code = 77\n"
         (place.folder / "own.py").write_text(LOCUSTFILE + own)
         (place.folder / "slo.yaml").write_text(SLO)
-        result = place.locust("-f", "own.py", "--headless", "-t", "2s", "-H", server.url, "--streamlab-slo", "slo.yaml")
+        result = place.locust(
+            "-f", "own.py", "--headless", "-t", "2s", "-H", server.url, "--streamlab-slo", "slo.yaml"
+        )
         assert 77 == result.returncode, result.stdout

@@ -124,7 +124,9 @@ def records(first: int, count: int, **changes: Any) -> list[RawRecord]:
     return [plain._replace(seq=number, **changes) for number in range(first, first + count)]
 
 
-def opening(run: str = "run-1", process: str = "p-1", role: str = "standalone") -> tuple[OpenRun, OpenProcess]:
+def opening(
+    run: str = "run-1", process: str = "p-1", role: str = "standalone"
+) -> tuple[OpenRun, OpenProcess]:
     """Return the opening words of a stream."""
     now = time.time()
     return (
@@ -181,7 +183,9 @@ class TestRecorder:
     def test_a_repeated_frame_is_stored_once(self, recorder: Recorder) -> None:
         """A client that missed an acknowledgement says everything again."""
         client = Client(recorder)
-        client.say(*opening(), a_frame(1, records(1, 5)), a_frame(1, records(1, 5)), a_frame(2, records(6, 5)))
+        client.say(
+            *opening(), a_frame(1, records(1, 5)), a_frame(1, records(1, 5)), a_frame(2, records(6, 5))
+        )
         client.hear_ack(2)
         assert [(10, 10)] == recorder.query("SELECT count(*), count(DISTINCT seq) FROM records")
         assert [(10,)] == recorder.query("SELECT sum(count) FROM rollups WHERE period_s = 3600")
@@ -199,7 +203,9 @@ class TestRecorder:
         client.close()
         recorder.start()
         again = Client(recorder)
-        again.say(*opened, a_frame(1, records(1, 100)), a_frame(2, records(101, 100)), a_frame(3, records(201, 1)))
+        again.say(
+            *opened, a_frame(1, records(1, 100)), a_frame(2, records(101, 100)), a_frame(3, records(201, 1))
+        )
         again.hear_ack(3)
         assert [(201, 201)] == recorder.query("SELECT count(*), count(DISTINCT seq) FROM records")
         assert [(201,)] == recorder.query("SELECT sum(count) FROM rollups WHERE period_s = 3600")
