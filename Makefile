@@ -18,7 +18,7 @@ demo: $(STAMP) ## Run the demo; ARGS="--headless" passes options
 
 test: $(STAMP) ## Run all tests (at most 10 minutes on 2 cores)
 	ci/debian mosquitto chromium
-	$(PY) -m pytest -m "not faults" $(ARGS)
+	$(PY) -m pytest -m "not faults" -n 3 --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## ruff
 	.venv/bin/ruff check .
@@ -34,7 +34,7 @@ check: lint types contracts test ## Everything that .ci/run does
 
 faults: $(STAMP) ## Repetitions, kills, outages (long)
 	ci/debian mosquitto chromium
-	$(PY) -m pytest -m faults $(ARGS)
+	$(PY) -m pytest -m faults -n 4 $(ARGS)
 
 bench: $(STAMP) ## Benchmarks: table, and benchmarks/results.json
 	$(PY) -m benchmarks $(ARGS)

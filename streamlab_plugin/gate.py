@@ -142,7 +142,8 @@ class Gate:
                     seq, detail.protocol, detail.operation, endpoint, detail.direction, detail.user_class,
                     started_at, detail.scheduled_at, latency_ms, detail.wait_ms,
                     event.get("response_length") or 0, payload, detail.outcome or outcome, detail.status,
-                    error_type, message, detail.correlation_id, detail.stream, detail.stream_seq, detail.fault,
+                    error_type, message, detail.correlation_id, detail.stream, detail.stream_seq,
+                    detail.fault,
                 ),
                 0 if payload is None else len(payload),
             )  # fmt: skip

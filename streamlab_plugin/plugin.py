@@ -200,7 +200,7 @@ class Plugin:
             session.end_run()
             session.wait_end()
             session.close()
-        except Exception as error:  # guard line: the process is ending anyway
+        except Exception as error:  # noqa: BLE001 - guard line: the process is ending anyway
             logger.debug("Streamlab: closing at exit failed: %r", error)
 
 

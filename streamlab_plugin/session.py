@@ -112,20 +112,20 @@ class Session:
             return
         if database != self._database:
             logger.error(
-                "Streamlab: this worker's database is not the master's; set STREAMLAB_DATABASE_URL to the same "
-                "one on both; this worker goes on unrecorded"
+                "Streamlab: this worker's database is not the master's; set STREAMLAB_DATABASE_URL to the "
+                "same one on both; this worker goes on unrecorded"
             )
             return
         self.run = run
         self._open_stream(run, time.time())
 
     def worker_joined(self, client_id: str, **_arguments: Any) -> None:
-        """Expect a stream of this worker in the open run (master); it may say that it is ready more than once."""
+        """Expect a stream of this worker in the open run (master); it may join more than once."""
         if self._is_open:
             self._workers.add(client_id)
 
     def end_run(self) -> None:
-        """Close this process's stream; the owner says that the test has stopped. A second call does nothing."""
+        """Close this process's stream; the owner says that the test has stopped. Repeating it is harmless."""
         if not self._is_open or self.run is None:
             return
         self._is_open = False

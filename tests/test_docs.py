@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import configparser
 import contextlib
+import functools
 import json
 import os
 import re
@@ -28,14 +29,12 @@ from pathlib import Path
 import click
 import pytest
 import yaml
-from locust.argument_parser import LocustArgumentParser
 from sqlalchemy import inspect
 
 from streamlab_plugin import config
 from streamlab_plugin.cli.main import cli
 from streamlab_plugin.core import errors
 from streamlab_plugin.link import message
-from streamlab_plugin.plugin import add_options
 from streamlab_plugin.store.engine import open_store
 from streamlab_plugin.store.migrate import migrate
 
@@ -45,6 +44,25 @@ README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 RUNNABLE = [README, *DOCS]
 PAGES = [*sorted(ROOT.glob("*.md")), *DOCS, ROOT / "dashboards" / "README.md"]
+
+
+# Importing Locust would patch the threads of the test process: its parser is asked in a process of its own.
+_ASK_LOCUST = """
+import json
+from locust.argument_parser import LocustArgumentParser
+from streamlab_plugin.plugin import add_options
+parser = LocustArgumentParser(add_help=False)
+add_options(parser)
+print(json.dumps([[list(one.option_strings), getattr(one, "env_var", "")] for one in parser._actions]))
+"""
+
+
+@functools.cache
+def locust_options() -> tuple[frozenset[str], frozenset[str]]:
+    """Return the options that the plugin adds to Locust, and their environment variables."""
+    answer = subprocess.run([sys.executable, "-c", _ASK_LOCUST], check=True, capture_output=True, text=True)
+    actions = json.loads(answer.stdout)
+    return frozenset(name for names, _ in actions for name in names), frozenset(name for _, name in actions)
 
 
 def name_of(page: Path) -> str:
@@ -175,9 +193,7 @@ class TestCommands:
 
     def test_options_of_locust(self) -> None:
         """The options that the plugin adds to Locust are exactly those of their section."""
-        parser = LocustArgumentParser(add_help=False)
-        add_options(parser)
-        expected = {name for action in parser._actions for name in action.option_strings}
+        expected, _variables = locust_options()
         named = {word.split()[0] for word in first_cells(section(self.PAGE, "Options of Locust"))}
         assert expected == named
 
@@ -215,9 +231,7 @@ class TestConfiguration:
     def test_every_variable(self) -> None:
         """The variables of the tables are exactly those that the package reads."""
         read = {name for text in sources() for name in re.findall(r"\b(STREAMLAB_[A-Z_]*[A-Z])\b", text)}
-        parser = LocustArgumentParser(add_help=False)
-        add_options(parser)
-        read |= {str(getattr(action, "env_var", "")) for action in parser._actions}
+        read |= locust_options()[1]
         assert read == {word for word in first_cells(prose(self.PAGE)) if word.isupper()}
 
     def test_every_key_of_the_settings_file(self) -> None:

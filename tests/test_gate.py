@@ -64,14 +64,14 @@ class TestFire:
     def test_an_exception_keeps_its_class_and_loses_its_secrets(self, bench: Bench) -> None:
         """`isinstance` still works; text, arguments and attributes are clean."""
 
-        class Odd(ConnectionError):
+        class OddError(ConnectionError):
             def __init__(self, mail: str, code: int) -> None:
                 super().__init__(mail, code)
                 self.mail = mail
 
-        bench.fire(exception=Odd("anna@example.org", 3))
+        bench.fire(exception=OddError("anna@example.org", 3))
         shown = bench.seen[0]["exception"]
-        assert isinstance(shown, Odd)
+        assert isinstance(shown, OddError)
         assert "anna" not in str(shown) + repr(shown) + repr(shown.args) + repr(vars(shown))
         assert "[email]" in str(shown)
 
@@ -100,13 +100,13 @@ class TestFire:
     def test_an_unprintable_exception_is_recorded_without_text(self, bench: Bench) -> None:
         """The class name is all that is known."""
 
-        class Unprintable(Exception):
+        class UnprintableError(Exception):
             def __str__(self) -> str:
                 raise RuntimeError("no")
 
             __repr__ = __str__
 
-        assert "Unprintable" == bench.fire(exception=Unprintable()).error_type
+        assert "UnprintableError" == bench.fire(exception=UnprintableError()).error_type
 
     def test_user_errors_are_cleaned_too(self, bench: Bench) -> None:
         """Task exceptions bypass the request hook."""

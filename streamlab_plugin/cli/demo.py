@@ -54,7 +54,7 @@ def demo(is_headless: bool, duration_s: int, web_port: int, users: int, seed: in
         started_at = time.time()
         locust = start_locust(options, ready, url)
         snapshot = _follow(console, options, ready, locust, url, started_at)
-        found_all = demo_view.show_summary(console, options, ready, snapshot, database_path(url))
+        found_all = demo_view.show_summary(console, options, ready, snapshot)
         if not (is_headless or exits) and sys.stdout.isatty():
             console.print("\nThe web UI stays up. Press Ctrl-C to end.")
             locust.wait()
@@ -100,5 +100,5 @@ def _follow(
                 )
             time.sleep(1.0)
     raise InfrastructureError(
-        f"the run did not end within {options.duration_s + EXTRA_S:.0f} s; see {options.folder / 'locust.log'}"
+        f"the run did not end within {options.duration_s + EXTRA_S:.0f} s; see {options.folder}/locust.log"
     )

@@ -131,7 +131,7 @@ def progress(
 
 
 def show_summary(
-    console: Console, options: DemoOptions, ready: Mapping[str, Any], snapshot: Snapshot, database: Path
+    console: Console, options: DemoOptions, ready: Mapping[str, Any], snapshot: Snapshot
 ) -> bool:
     """Print the summary and return whether every scheduled misbehaviour was found."""
     _show_protocols(console, snapshot)

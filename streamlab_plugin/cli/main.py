@@ -23,6 +23,8 @@ _COMMANDS = {
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
 
+    # ruff: noqa: ARG002 - click's signatures
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the command names in order."""
         return sorted(_COMMANDS)

@@ -79,7 +79,8 @@ def show_command(run: str, as_json: bool) -> None:
             "ledger": ledger.text(),
             "verdict_details": None if verdict is None else dict(verdict.body),
             "anomalies": [
-                {"type": one.anomaly_type, "endpoint": one.endpoint, "severity": one.severity, "count": one.count}
+                {"type": one.anomaly_type, "endpoint": one.endpoint, "severity": one.severity,
+                 "count": one.count}
                 for one in signatures
             ],
         }  # fmt: skip

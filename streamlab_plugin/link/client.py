@@ -17,6 +17,7 @@ from typing import Any
 import gevent
 from gevent import socket
 from gevent.event import Event
+from msgspec import structs
 
 from streamlab_plugin.core.errors import InfrastructureError, StreamlabError
 from streamlab_plugin.core.handover import Handover
@@ -119,7 +120,7 @@ class Client:
             except OSError as error:
                 if time.monotonic() > deadline:
                     raise InfrastructureError(
-                        f"the recorder did not answer on {self._path} within {CONNECT_TIMEOUT_S:.0f} s ({error})"
+                        f"no recorder on {self._path} within {CONNECT_TIMEOUT_S:.0f} s ({error})"
                     ) from error
                 self._start_recorder()
                 gevent.sleep(RETRY_S)
@@ -239,8 +240,8 @@ class Client:
             good = [record for record in message.records if _encodes(record)]
             lost = len(message.records) - len(good)
             self._handover.dropped["unencodable"] = self._handover.dropped.get("unencodable", 0) + lost
-            body = encode(Frame(message.process, message.number, message.produced, dict(self._handover.dropped),
-                                message.users, message.at, good))  # fmt: skip
+            message = structs.replace(message, dropped=dict(self._handover.dropped), records=good)
+            body = encode(message)
         self._outgoing.append(track.keep(message.number, body))
 
     # --- receiving ----------------------------------------------------------------------------------------

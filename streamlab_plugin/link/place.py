@@ -39,6 +39,7 @@ def _folder() -> Path:
         raise InfrastructureError(f"cannot create the socket folder {folder}: {error.strerror}") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise InfrastructureError(
-            f"the socket folder {folder} must be a directory of yours with mode 0700; remove it or set XDG_RUNTIME_DIR"
+            f"the socket folder {folder} must be a directory of yours with mode 0700; "
+            "remove it or set XDG_RUNTIME_DIR"
         )
     return folder

@@ -225,7 +225,8 @@ class Stream:
 
         def sample() -> tuple[str, dict[str, Any]]:
             return message(), {
-                "seq": record.seq, "at": round(at, 3), "latency_ms": record.latency_ms, "status": record.status,
+                "seq": record.seq, "at": round(at, 3), "latency_ms": record.latency_ms,
+                "status": record.status,
                 "outcome": record.outcome, "error": record.error_message, "correlation_id": corr,
             }  # fmt: skip
 

@@ -72,8 +72,8 @@ class Watch:
         since = int(self._run.row.started_at) - 10 if is_last else until - LOOK_BACK_S
         with self._connection.begin():
             rows = occurrences_since(self._connection, self._run.row.id, since)
-        for fingerprint in self._take_in(rows):
-            self._save(self._known[fingerprint], fingerprint)
+        for name in self._take_in(rows):
+            self._save(self._known[name], name)
 
     def _evaluate(self, until: int) -> None:
         for rule in self._run.settings.rules.windows:
@@ -124,7 +124,8 @@ class Watch:
         values = {
             "fingerprint": fingerprint, "anomaly_type": row.anomaly_type, "protocol": row.protocol,
             "endpoint": row.endpoint, "error_class": row.error_class, "rule": row.rule,
-            "description": rule.description if rule else row.rule, "severity": known.severity, "status": "new",
+            "description": rule.description if rule else row.rule, "severity": known.severity,
+            "status": "new",
             "first_seen": known.first_at, "last_seen": known.last_at,
             "count": (known.base or 0) + sum(known.buckets.values()),
             "first_run_id": run_id, "last_run_id": run_id,

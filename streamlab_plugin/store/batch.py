@@ -66,7 +66,7 @@ class RollupRow(NamedTuple):
 
 @dataclass(slots=True)
 class StreamWrite:
-    """What one process's stream adds; ``last_frame`` moves from ``previous_frame`` in the same transaction."""
+    """What one process's stream adds; ``last_frame`` follows ``previous_frame`` in the same transaction."""
 
     process_id: int
     run_day: int

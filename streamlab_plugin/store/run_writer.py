@@ -72,7 +72,8 @@ def open_process(
     table = tables.processes
     values = {
         "process": process, "run_id": run_id, "role": role, "pid": pid, "state": "open", "opened_at": at,
-        "last_frame": 0, "produced": 0, "stored": 0, "quarantined": 0, "dropped": "{}", "privacy": "{}", "users": 0,
+        "last_frame": 0, "produced": 0, "stored": 0, "quarantined": 0, "dropped": "{}",
+        "privacy": "{}", "users": 0,
     }  # fmt: skip
     columns = table.c
     with connection.begin():
@@ -154,7 +155,7 @@ def save_occurrence(connection: Connection, process_id: int, values: Mapping[str
 def save_signature(
     connection: Connection, values: Mapping[str, Any], fixes: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Insert or refresh a signature; *fixes* (columns but id, signature_id, steps a list) only when it is new."""
+    """Insert or refresh a signature; *fixes* (columns but id and signature_id) count only when it is new."""
     table = tables.signatures
     with connection.begin():
         known = connection.execute(

@@ -56,13 +56,8 @@ def run_until(
             command += ["--run-time", f"{duration_s}s"]
         workers = []
         if workers_apart:
-            command += [
-                "--master",
-                "--expect-workers",
-                str(workers_apart),
-                "--master-bind-port",
-                str(free_port()),
-            ]
+            command += ["--master", "--expect-workers", str(workers_apart)]
+            command += ["--master-bind-port", str(free_port())]
         elif "--processes" in arguments:
             bus = str(free_port())
             command += ["--master-bind-port", bus, "--master-port", bus]
@@ -74,7 +69,7 @@ def run_until(
         try:
             wait_for(
                 lambda: (place.value("SELECT sum(stored) FROM processes") or 0) > 50 * duration_s,
-                f"records are stored ({ending})", timeout_s=30,
+                f"records are stored ({ending})", timeout_s=duration_s + 30,
             )  # fmt: skip
             if ending in SIGNALS:
                 os.killpg(locust.process.pid, SIGNALS[ending])
@@ -83,7 +78,7 @@ def run_until(
                 urllib.request.urlopen(request, timeout=30).read()
                 wait_for(lambda: place.value("SELECT count(*) FROM verdicts"), "a verdict after Stop")
                 os.killpg(locust.process.pid, signal.SIGTERM)
-            exit_code = locust.wait(60)
+            exit_code = locust.wait(duration_s + 60)
             for worker_process in workers:
                 worker_process.wait(30)
         finally:

@@ -164,8 +164,8 @@ def demo_target(place: Place, duration_s: float = 60, seed: int = 7) -> Iterator
     """Run the demo target; on leaving, it has ended and its log is complete."""
     log = place.folder / "target.jsonl"
     process = subprocess.Popen(
-        [sys.executable, "-m", "streamlab_plugin.demo", "--quiet", "--duration", str(duration_s), "--seed", str(seed),
-         "--log", str(log)],
+        [sys.executable, "-m", "streamlab_plugin.demo", "--quiet", "--duration", str(duration_s),
+         "--seed", str(seed), "--log", str(log)],
         cwd=place.folder, env=place.environment(), stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None

@@ -13,7 +13,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,7 +98,7 @@ def _crawl(watched: Watched) -> None:
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
     """Run the demo's load with the web UI."""
     place = Place(tmp_path_factory.mktemp("demo"))
     place.variables["STREAMLAB_DEMO_SEED"] = str(SEED)
@@ -122,7 +121,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         finally:
             locust.kill()
     wait_for(lambda: not list((place.folder / "run" / "streamlab").glob("*.sock")), "the recorder has ended")
-    yield found
+    return found
 
 
 class TestDemo:
@@ -143,8 +142,10 @@ class TestDemo:
         started = watched.schedule["started_at"]
         assert 6 == len(watched.schedule["schedule"])
         for entry in watched.schedule["schedule"]:
-            matches = [name for name in watched.first_seen
-                       if name[0] == entry["expected_type"] and name[1].startswith(entry["endpoint"].rstrip("/"))]  # fmt: skip
+            kind, endpoint = entry["expected_type"], entry["endpoint"].rstrip("/")
+            matches = [
+                name for name in watched.first_seen if name[0] == kind and name[1].startswith(endpoint)
+            ]
             assert matches, (
                 f"{entry['expected_type']} on {entry['endpoint']} not in {sorted(watched.first_seen)}"
             )

@@ -118,7 +118,8 @@ class Client:
 def records(first: int, count: int, **changes: Any) -> list[RawRecord]:
     """Return *count* records numbered from *first*."""
     plain = RawRecord(
-        0, "http", "GET", "/a", "out", "App", time.time(), None, 12.5, None, 20, b'{"status":"ok","name":"Anna"}',
+        0, "http", "GET", "/a", "out", "App", time.time(), None, 12.5, None, 20,
+        b'{"status":"ok","name":"Anna"}',
         "success", 200, None, None, "c", None, None, None,
     )  # fmt: skip
     return [plain._replace(seq=number, **changes) for number in range(first, first + count)]

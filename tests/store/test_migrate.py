@@ -56,7 +56,7 @@ class TestMigrate:
         migrate(engine)
         with engine.begin() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-        with pytest.raises(InfrastructureError, match="newer Streamlab.*upgrade"):
+        with pytest.raises(InfrastructureError, match=r"newer Streamlab.*upgrade"):
             migrate(engine)
 
     def test_another_file_is_refused(self, url: str, tmp_path: Path) -> None:
