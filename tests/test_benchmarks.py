@@ -56,9 +56,9 @@ class TestRounds:
         """A slow round slows numerator and denominator alike."""
         assert ratios([80.0, 8.0], [100.0, 10.0]) == (0.8, 0.8)
 
-    def test_rounds_are_subtracted_one_by_one(self) -> None:
-        """A dear round is dear for both."""
-        assert surplus([7.0, 9.0], [4.0, 6.0]) == (3.0, 3.0)
+    def test_the_median_of_plain_is_subtracted(self) -> None:
+        """One bad plain round does not make recording look cheap."""
+        assert surplus([7.0, 9.0, 8.0], [4.0, 4.0, 9.0]) == (3.0, 5.0, 4.0)
 
     def test_a_missing_round_is_an_error(self) -> None:
         """Values of different rounds are never paired."""
