@@ -118,38 +118,44 @@ class Gate:
         try:
             self.produced = seq = self.produced + 1
             if not self._recording:
-                dropped = self._handover.dropped
-                dropped["no_run"] = dropped.get("no_run", 0) + 1
+                self._handover.drop("no_run")
                 return
             latency_ms = event.get("response_time")
             started_at = event.get("start_time")
             if started_at is None:
                 started_at = time.time() - (latency_ms or 0.0) / 1000.0
-            if clean is None:
-                outcome, error_type, message = "success", None, None
-            else:
+            outcome, error_type, message = "success", None, None
+            if clean is not None:
                 outcome = "timeout" if clean.is_timeout else "error"
                 error_type, message = clean.error_type, clean.message
             if detail is None:
-                record = _plain(seq, endpoint, event, started_at, latency_ms, outcome, error_type, message)
-                self._put(record)
+                kind = event.get("request_type") or ""
+                response = event.get("response")
+                # 0 is how FastHttpUser says that there was no answer.
+                status = None if response is None else getattr(response, "status_code", None) or None
+                self._put(
+                    (
+                        seq, "http" if kind in HTTP_METHODS else "other", kind, endpoint, "out", "",
+                        started_at, None, latency_ms, None, event.get("response_length") or 0, None, outcome,
+                        status, error_type, message, None, None, None, None,
+                    )
+                )  # fmt: skip
                 return
-            payload = detail.payload
-            if payload is not None:
+            (
+                protocol, operation, direction, user_class, scheduled_at, wait_ms, payload, own_outcome,
+                status, correlation_id, stream, stream_seq, fault,
+            ) = detail  # fmt: skip
+            if payload is not None and (type(payload) is not bytes or len(payload) > PAYLOAD_LIMIT_BYTES):
                 payload = _bounded(payload)
             self._put(
                 (
-                    seq, detail.protocol, detail.operation, endpoint, detail.direction, detail.user_class,
-                    started_at, detail.scheduled_at, latency_ms, detail.wait_ms,
-                    event.get("response_length") or 0, payload, detail.outcome or outcome, detail.status,
-                    error_type, message, detail.correlation_id, detail.stream, detail.stream_seq,
-                    detail.fault,
-                ),
-                0 if payload is None else len(payload),
+                    seq, protocol, operation, endpoint, direction, user_class, started_at, scheduled_at,
+                    latency_ms, wait_ms, event.get("response_length") or 0, payload, own_outcome or outcome,
+                    status, error_type, message, correlation_id, stream, stream_seq, fault,
+                )
             )  # fmt: skip
         except Exception:  # noqa: BLE001 - guard line: the load goes on, the loss is counted
-            dropped = self._handover.dropped
-            dropped["gate_error"] = dropped.get("gate_error", 0) + 1
+            self._handover.drop("gate_error")
             self._note("a request could not be handed over")
 
     def _template(self, name: object) -> str:
@@ -163,29 +169,6 @@ class Gate:
         if now >= self._next_log_at:
             self._next_log_at = now + _LOG_INTERVAL_S
             logger.warning("Streamlab: %s; the test goes on (said every %d s at most)", what, _LOG_INTERVAL_S)
-
-
-def _plain(
-    seq: int,
-    endpoint: str,
-    event: dict[str, Any],
-    started_at: float,
-    latency_ms: float | None,
-    outcome: str,
-    error_type: str | None,
-    message: str | None,
-) -> tuple[Any, ...]:
-    """Return the record of a request that no Streamlab user fired."""
-    kind = event.get("request_type") or ""
-    response = event.get("response")
-    # 0 is how FastHttpUser says that there was no answer.
-    status = (getattr(response, "status_code", None) or None) if response is not None else None
-    protocol = "http" if kind in HTTP_METHODS else "other"
-    size = event.get("response_length") or 0
-    return (
-        seq, protocol, str(kind), endpoint, "out", "", started_at, None, latency_ms, None,
-        size, None, outcome, status, error_type, message, None, None, None, None,
-    )  # fmt: skip
 
 
 def _bounded(payload: object) -> bytes | None:

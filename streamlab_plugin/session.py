@@ -18,7 +18,7 @@ from streamlab_plugin.core.errors import EXIT_NO_VERDICT
 from streamlab_plugin.core.handover import Handover
 from streamlab_plugin.gate import Gate
 from streamlab_plugin.link.client import Client
-from streamlab_plugin.link.message import OpenProcess, OpenRun, StopRun
+from streamlab_plugin.link.message import OpenProcess, OpenRun, StopRun, encode_into
 from streamlab_plugin.link.place import socket_path
 from streamlab_plugin.link.spawn import RecorderStarter
 from streamlab_plugin.privacy.target import target
@@ -45,7 +45,7 @@ class Session:
         self.settings = settings
         self.role = role
         self.run: str | None = None
-        self._handover = Handover()
+        self._handover = Handover(encode_into)
         self.gate = Gate(self._handover)
         self._database = fingerprint(settings.database_url)
         path = socket_path(self._database)

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from streamlab_plugin import gate as gates
 from streamlab_plugin.core.handover import Handover
 from streamlab_plugin.core.record import PAYLOAD_LIMIT_BYTES, Detail, RawRecord
 from streamlab_plugin.gate import Gate
+from streamlab_plugin.link.message import encode_into
 
 
 class Hook:
@@ -32,7 +34,7 @@ class Bench:
 
     def __init__(self, handover: Handover | None = None) -> None:
         self.events = SimpleNamespace(request=Hook(), user_error=Hook())
-        self.handover = Handover() if handover is None else handover
+        self.handover = Handover(encode_into) if handover is None else handover
         self.gate = Gate(self.handover)
         self.gate.install(self.events)
         self.gate.open()
@@ -44,7 +46,13 @@ class Bench:
         """Fire a request with defaults and return its record."""
         defaults = {"request_type": "GET", "name": "/a", "response_time": 12.5, "response_length": 3}
         self.events.request.fire(**{**defaults, **event})
-        return RawRecord(*self.handover.take()[-1])
+        return self.records()[-1]
+
+    def records(self) -> list[RawRecord]:
+        """Return what was handed over."""
+        chunks = self.handover.take()
+        bodies = [b"\xdd" + count.to_bytes(4, "big") + body for count, body in chunks]
+        return [one for body in bodies for one in msgspec.msgpack.decode(body, type=list[RawRecord])]
 
 
 @pytest.fixture
@@ -95,7 +103,7 @@ class TestFire:
         bench.events.request.listeners.append(stop)
         with pytest.raises(StopIteration):
             bench.events.request.fire(request_type="GET", name="/a", response_time=1, response_length=0)
-        assert 1 == len(bench.handover)
+        assert 1 == len(bench.records())
 
     def test_an_unprintable_exception_is_recorded_without_text(self, bench: Bench) -> None:
         """The class name is all that is known."""
@@ -156,7 +164,7 @@ class TestRecord:
 
     def test_numbers_are_given_before_any_drop(self) -> None:
         """A full handover leaves a gap that the counts explain."""
-        bench = Bench(Handover(1))
+        bench = Bench(Handover(encode_into, capacity_bytes=1))
         for _ in range(3):
             bench.events.request.fire(request_type="GET", name="/a", response_time=1, response_length=0)
         assert (3, {"handover_full": 2}) == bench.gate.close()
@@ -179,7 +187,7 @@ class TestRecord:
             detail=Detail("websocket", "request"),
         )
         assert [] == bench.seen
-        assert "interrupted" == RawRecord(*bench.handover.take()[0]).outcome
+        assert "interrupted" == bench.records()[0].outcome
 
     def test_a_broken_handover_costs_a_count_and_no_exception(self, bench: Bench, caplog: Any) -> None:
         """The load is sacred; one line says so, not one per request."""
@@ -200,7 +208,7 @@ class TestInstall:
 
     def test_the_first_gate_stays(self, bench: Bench) -> None:
         """A second one does not shadow it, so nothing is counted twice."""
-        Gate(Handover()).install(bench.events)
+        Gate(Handover(encode_into)).install(bench.events)
         assert bench.gate is gates.of(SimpleNamespace(events=bench.events))
 
     def test_without_a_gate_there_is_none(self) -> None:

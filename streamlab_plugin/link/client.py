@@ -10,14 +10,13 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gevent
 from gevent import socket
 from gevent.event import Event
-from msgspec import structs
 
 from streamlab_plugin.core.errors import InfrastructureError, StreamlabError
 from streamlab_plugin.core.handover import Handover
@@ -40,14 +39,13 @@ from streamlab_plugin.link.message import (
     Welcome,
     decode_downlink,
     encode,
+    encoded_records,
 )
 from streamlab_plugin.link.track import Track
 
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.02
-FRAME_RECORDS = 512
-FRAME_BYTES = 64 * 1024
 WINDOW_BYTES = 32 * 1024 * 1024
 CONNECT_TIMEOUT_S = 20.0
 RETRY_S = 0.25
@@ -229,20 +227,11 @@ class Client:
             return
         self._heartbeat_at = now
         dropped, produced, users = dict(self._handover.dropped), self._produced(), self._users()
-        for records in _chunks(held):
-            message = Frame(track.process, track.next_number(), produced, dropped, users, now, records)
-            self._say_frame(track, message)
-
-    def _say_frame(self, track: Track, message: Frame) -> None:
-        try:
-            body = encode(message)
-        except Exception:  # noqa: BLE001 - one odd value must not cost the whole frame
-            good = [record for record in message.records if _encodes(record)]
-            lost = len(message.records) - len(good)
-            self._handover.dropped["unencodable"] = self._handover.dropped.get("unencodable", 0) + lost
-            message = structs.replace(message, dropped=dict(self._handover.dropped), records=good)
-            body = encode(message)
-        self._outgoing.append(track.keep(message.number, body))
+        for count, body in held or [(0, bytearray())]:
+            number = track.next_number()
+            records = encoded_records(count, body)
+            message = Frame(track.process, number, produced, dropped, users, now, records)
+            self._outgoing.append(track.keep(number, encode(message)))
 
     # --- receiving ----------------------------------------------------------------------------------------
 
@@ -344,29 +333,3 @@ def _first_message(sock: Any) -> Downlink:
         for body in unframer.feed(data):
             first: Downlink = decode_downlink(body)
             return first
-
-
-def _chunks(records: list[tuple[Any, ...]]) -> Iterator[list[Any]]:
-    """Cut records into frames of at most 512 records and about 64 KB; without records, one empty frame."""
-    if not records:
-        yield []
-        return
-    chunk: list[Any] = []
-    size = 0
-    for record in records:
-        payload = record[11]
-        size += 150 if payload is None else 150 + len(payload)
-        chunk.append(record)
-        if len(chunk) >= FRAME_RECORDS or size >= FRAME_BYTES:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
-
-
-def _encodes(record: tuple[Any, ...]) -> bool:
-    try:
-        encode(record)
-    except Exception:  # noqa: BLE001 - whatever it is, it is counted by the caller
-        return False
-    return True

@@ -7,6 +7,9 @@ client keeps the message, so that a restarted recorder can be told again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 
 from streamlab_plugin.core.record import RawRecord
@@ -49,7 +52,10 @@ class OpenProcess(msgspec.Struct, tag="open_process", frozen=True):
 
 
 class Frame(msgspec.Struct, tag="frame", frozen=True):
-    """Records in order. ``produced`` and ``dropped`` are totals of the stream so far."""
+    """Records in order. ``produced`` and ``dropped`` are totals of the stream so far.
+
+    ``unreadable`` is set on arrival: records of the frame that had a value of the wrong type.
+    """
 
     process: str
     number: int
@@ -58,6 +64,19 @@ class Frame(msgspec.Struct, tag="frame", frozen=True):
     users: int
     at: float
     records: list[RawRecord]
+    unreadable: int = 0
+
+
+class LooseFrame(msgspec.Struct, tag="frame", frozen=True):
+    """A `Frame` whose records are looked at one by one, because one of them cannot be read."""
+
+    process: str
+    number: int
+    produced: int
+    dropped: dict[str, int]
+    users: int
+    at: float
+    records: list[msgspec.Raw]
 
 
 class CloseProcess(msgspec.Struct, tag="close_process", frozen=True):
@@ -129,6 +148,39 @@ class Notice(msgspec.Struct, tag="notice", frozen=True):
 Uplink = Hello | OpenRun | OpenProcess | Frame | CloseProcess | StopRun
 Downlink = Welcome | Refused | RunOpened | Unrecorded | Ack | VerdictReached | Notice
 
-encode = msgspec.msgpack.Encoder().encode
-decode_uplink = msgspec.msgpack.Decoder(Uplink).decode
+_encoder = msgspec.msgpack.Encoder()
+encode = _encoder.encode
+encode_into = _encoder.encode_into
+
+
+def encoded_records(count: int, body: bytes | bytearray) -> Any:
+    """Return *count* records that `encode_into` has put together, in place of a frame's list of records."""
+    return msgspec.Raw(b"\xdd" + count.to_bytes(4, "big") + body)  # msgpack: array 32
+
+
+_decode_uplink: Callable[[bytes], Uplink] = msgspec.msgpack.Decoder(Uplink).decode
+_decode_loose_frame = msgspec.msgpack.Decoder(LooseFrame).decode
+_decode_record = msgspec.msgpack.Decoder(RawRecord).decode
 decode_downlink = msgspec.msgpack.Decoder(Downlink).decode
+
+
+def decode_uplink(body: bytes) -> Uplink:
+    """Read a message; in a frame, a record with a value of the wrong type costs only itself.
+
+    Raises:
+        msgspec.MsgspecError: it is no message.
+    """
+    try:
+        return _decode_uplink(body)
+    except msgspec.ValidationError:
+        loose = _decode_loose_frame(body)
+    records = []
+    for raw in loose.records:
+        try:
+            records.append(_decode_record(raw))
+        except msgspec.ValidationError:
+            continue
+    unreadable = len(loose.records) - len(records)
+    return Frame(
+        loose.process, loose.number, loose.produced, loose.dropped, loose.users, loose.at, records, unreadable
+    )

@@ -95,7 +95,7 @@ class Rollups:
     def __init__(self, load: Load, *, is_resumed: bool) -> None:
         self._load = load
         self._buckets: dict[tuple[int, int, Key], Bucket] = {}
-        self._forgotten_before = dict.fromkeys(PERIODS_S, 2 ** 62 if is_resumed else 0)
+        self._forgotten_before = dict.fromkeys(PERIODS_S, 2**62 if is_resumed else 0)
         self._is_resumed = is_resumed
         self.deltas: dict[tuple[int, Key], Delta] = {}
 

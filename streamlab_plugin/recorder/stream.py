@@ -62,14 +62,16 @@ class Stream:
         self._occurrences = Occurrences()
         self._keys: dict[Kind, dict[tuple[str, ...], Key]] = {"series": {}, "shapes": {}, "errors": {}}
         self._series = self._keys["series"]
+        self._latest_shapes: dict[str, tuple[tuple[str, ...], Key]] = {}
         self._rows: list[Any] = []
+        self._lean: list[Any] = []
         self._gauges: dict[int, int] = {}
         self._is_touched = False
 
     @property
     def held(self) -> int:
         """Rows that wait for the next write."""
-        return len(self._rows)
+        return len(self._rows) + len(self._lean)
 
     def receive(self, frame: Frame) -> None:
         """Take in a frame; one that was seen before changes nothing."""
@@ -78,6 +80,7 @@ class Stream:
         self.last_frame = frame.number
         self.produced, self.dropped, self.users = frame.produced, frame.dropped, frame.users
         self._gauges[int(frame.at)] = frame.users
+        self.quarantined += frame.unreadable
         self._is_touched = True
         for record in frame.records:
             try:
@@ -97,10 +100,10 @@ class Stream:
         """Return what the next write shall store, or None when nothing changed."""
         if not self._is_touched:
             return None
-        rollups = (
-            self._rollups.take_changed()
-        )  # may read from the database and fail: before anything is taken
+        # Reads from the database at times and may fail: before anything is taken.
+        rollups = self._rollups.take_changed()
         rows, self._rows = self._rows, []
+        lean, self._lean = self._lean, []
         gauges, self._gauges = self._gauges, {}
         self._is_touched = False
         return StreamWrite(
@@ -115,6 +118,7 @@ class Stream:
             self.users,
             self.closed_at,
             rows,
+            lean,
             rollups,
             [(*row[:-1], _encode(row.exemplars).decode()) for row in self._occurrences.take_changed()],
             list(gauges.items()),
@@ -140,7 +144,7 @@ class Stream:
                 if self._judges_payload:
                     seen = dict(zip(keys, values, strict=True))
                 if self.run.drift is not None and outcome == "success":
-                    drifted = self.run.drift.observe(f"{protocol} {operation} {endpoint}", schema_hash, paths)
+                    drifted = self.run.drift.observe(series.label, schema_hash, paths)
         error = None
         if error_type is not None:
             error = self._error(error_type, error_message or "")
@@ -152,26 +156,42 @@ class Stream:
         findings = None
         if matched or drifted is not None:
             findings = self._find(record, matched, drifted, seen, corr)
-        self._count(series, record)
+        code = _OUTCOME_CODES[outcome]  # an unknown one ends here, before anything is counted
+        self._count(series, operation, outcome, status, started_at, latency_ms, size_bytes)
+        if (
+            error is None and findings is None and stream is None and wait_ms is None
+            and stream_seq is None and scheduled_at is None and fault is None
+        ):  # fmt: skip
+            self._lean.append(
+                (seq, series, started_at, latency_ms, size_bytes, shape, text, code, status, corr)
+            )
+            return
         self._rows.append(
             (
-                seq, series, started_at, scheduled_at, latency_ms, wait_ms, size_bytes, shape, text,
-                _OUTCOME_CODES[outcome], status, error, corr, stream and self._pseudonym(stream), stream_seq,
-                fault, findings,
+                seq, series, started_at, scheduled_at, latency_ms, wait_ms, size_bytes, shape, text, code,
+                status, error, corr, stream and self._pseudonym(stream), stream_seq, fault, findings,
             )
         )  # fmt: skip
 
-    def _count(self, series: Key, record: RawRecord) -> None:
-        latency_ms, outcome = record.latency_ms, record.outcome
-        name = (int(record.started_at + (latency_ms or 0.0) / 1000.0), series)
+    def _count(
+        self,
+        series: Key,
+        operation: str,
+        outcome: str,
+        status: int | None,
+        started_at: float,
+        latency_ms: float | None,
+        size_bytes: int,
+    ) -> None:
+        name = (int(started_at + (latency_ms or 0.0) / 1000.0), series)
         deltas = self._rollups.deltas
         delta = deltas.get(name)
         if delta is None:
             delta = deltas[name] = Delta()
         delta.count += 1
-        delta.size_sum += record.size_bytes
+        delta.size_sum += size_bytes
         if outcome == "success":
-            if record.operation not in _UNANSWERED:
+            if operation not in _UNANSWERED:
                 delta.answered += 1
         elif outcome == "interrupted":
             delta.interrupted += 1
@@ -180,7 +200,7 @@ class Stream:
             delta.errors += 1
             if outcome == "timeout":
                 delta.timeouts += 1
-            elif record.status and record.operation not in _UNANSWERED:
+            elif status and operation not in _UNANSWERED:
                 delta.answered += 1
         if latency_ms is not None:
             delta.latencies_ms.append(latency_ms)
@@ -234,10 +254,16 @@ class Stream:
 
     def _shape(self, schema_hash: str, keys: tuple[str, ...]) -> Key | None:
         """Return the shape's key, or None when there are too many: then the payload is not kept."""
+        latest = self._latest_shapes.get(schema_hash)
+        # The redactor gives the same tuple for the same shape, so identity saves hashing the names.
+        if latest is not None and latest[0] is keys:
+            return latest[1]
         shapes, name = self._keys["shapes"], (schema_hash, *keys)
         found = shapes.get(name)
         if found is None and len(shapes) < KEYS_LIMIT:
             found = self._remember("shapes", name, (schema_hash, _encode(keys).decode()))
+        if found is not None:
+            self._latest_shapes[schema_hash] = (keys, found)
         return found
 
     def _error(self, error_type: str, message: str) -> Key:

@@ -15,11 +15,12 @@ Kind = Literal["series", "shapes", "errors"]
 class Key:
     """A row of ``series``, ``shapes`` or ``errors``; ``id`` is None until it is stored."""
 
-    __slots__ = ("id", "kind", "values")
+    __slots__ = ("id", "kind", "label", "values")
 
     def __init__(self, kind: Kind, values: tuple[str, ...]) -> None:
         self.kind = kind
         self.values = values
+        self.label = " ".join(values[:3])  # a series: protocol, operation, endpoint
         self.id: int | None = None
 
 
@@ -43,6 +44,21 @@ class Row(NamedTuple):
     stream_seq: int | None
     fault: str | None
     findings: str | None
+
+
+class LeanRow(NamedTuple):
+    """A `Row` without the columns that most records leave empty; stored at half the cost."""
+
+    seq: int
+    series: Key
+    started_at: float
+    latency_ms: float | None
+    size_bytes: int
+    shape: Key | None
+    payload: str | None
+    outcome: int
+    status: int | None
+    correlation_id: str | None
 
 
 class RollupRow(NamedTuple):
@@ -79,6 +95,7 @@ class StreamWrite:
     users: int
     closed_at: float | None = None
     rows: list[Any] = field(default_factory=list)  # tuples in the order of Row
+    lean: list[Any] = field(default_factory=list)  # tuples in the order of LeanRow
     rollups: list[RollupRow] = field(default_factory=list)
     occurrences: list[tuple[Any, ...]] = field(default_factory=list)  # columns of the table after process_id
     gauges: list[tuple[int, int]] = field(default_factory=list)  # epoch second, users

@@ -20,9 +20,17 @@ from streamlab_plugin.store import tables
 from streamlab_plugin.store.batch import Key, StreamWrite
 
 _RECORDS = "INSERT INTO records VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+_LEAN_RECORDS = (
+    "INSERT INTO records (run_day, process_id, seq, series_id, started_at, latency_ms, size_bytes, shape_id,"
+    " payload, outcome, status, correlation_id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+)
 _ROLLUPS = "INSERT OR REPLACE INTO rollups VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _OCCURRENCES = "INSERT OR REPLACE INTO occurrences VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _GAUGES = "INSERT OR REPLACE INTO gauges VALUES (?,?,?)"
+
+
+# sqlite3 searches an adapter for each None it binds, in vain and slowly; this one gives it back at once.
+sqlite3.register_adapter(type(None), cast(Any, {}.get))
 
 
 class Writer:
@@ -55,7 +63,7 @@ class Writer:
         values: dict[str, Any] = {
             "last_frame": write.last_frame,
             "produced": write.produced,
-            "stored": tables.processes.c.stored + len(write.rows),
+            "stored": tables.processes.c.stored + len(write.rows) + len(write.lean),
             "quarantined": write.quarantined,
             "dropped": json.dumps(write.dropped),
             "privacy": json.dumps(write.privacy),
@@ -80,6 +88,16 @@ class Writer:
                     row[12], row[13], row[14], row[15], row[16],
                 )
                 for row in write.rows
+            ],
+        )  # fmt: skip
+        self._raw.executemany(
+            _LEAN_RECORDS,
+            [
+                (
+                    day, process, row[0], row[1].id or ident(row[1]), row[2], row[3], row[4],
+                    row[5] and (row[5].id or ident(row[5])), row[6], row[7], row[8], row[9],
+                )
+                for row in write.lean
             ],
         )  # fmt: skip
         if write.rollups:

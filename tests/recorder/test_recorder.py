@@ -228,6 +228,14 @@ class TestRecorder:
         client.hear_ack(1)
         assert [(3, 1)] == recorder.query("SELECT stored, quarantined FROM processes")
 
+    def test_a_record_of_the_wrong_type_costs_only_itself(self, recorder: Recorder) -> None:
+        """It is quarantined, and the connection lives on."""
+        client = Client(recorder)
+        held = [*records(1, 2), records(3, 1)[0]._replace(size_bytes="many"), *records(4, 1)]  # type: ignore[arg-type]
+        client.say(*opening(), a_frame(1, held), a_frame(2, records(5, 1)))
+        client.hear_ack(2)
+        assert [(4, 1, 5)] == recorder.query("SELECT stored, quarantined, produced FROM processes")
+
     def test_another_link_version_is_refused_in_one_line(self, recorder: Recorder) -> None:
         """With the exit code for it."""
         client = Client(recorder, version=LINK_VERSION + 1)

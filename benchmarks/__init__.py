@@ -1,0 +1,1 @@
+"""The budgets, measured: ``python -m benchmarks`` prints one table, explained in docs/benchmarks.md."""
