@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from seeded import Seeded, seed
 from sqlalchemy import Connection, Engine
+
+# A shell that runs the tests in the background, or nohup, lets signals be ignored, and children inherit that:
+# then no Ctrl-C would reach the Locust processes that are under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-from gevent import socket
 from gevent.event import Event
 
-from streamlab_plugin.core.errors import InfrastructureError, StreamlabError
+from streamlab_plugin.core.errors import InfrastructureError
 from streamlab_plugin.core.handover import Handover
+from streamlab_plugin.link.dial import RefusedError, dial
 from streamlab_plugin.link.framing import FramingError, Unframer, frame
 from streamlab_plugin.link.message import (
     LINK_VERSION,
@@ -36,7 +36,6 @@ from streamlab_plugin.link.message import (
     StopRun,
     Unrecorded,
     VerdictReached,
-    Welcome,
     decode_downlink,
     encode,
     encoded_records,
@@ -49,14 +48,6 @@ TICK_S = 0.02
 WINDOW_BYTES = 32 * 1024 * 1024
 CONNECT_TIMEOUT_S = 20.0
 RETRY_S = 0.25
-
-
-class RefusedError(StreamlabError):
-    """The recorder does not serve this process; carries the exit code it named."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 class Client:
@@ -113,7 +104,7 @@ class Client:
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
         while True:
             try:
-                self._open_socket()
+                self._socket = dial(self._path, self._hello)
                 break
             except OSError as error:
                 if time.monotonic() > deadline:
@@ -283,29 +274,10 @@ class Client:
 
     # --- connecting ---------------------------------------------------------------------------------------
 
-    def _open_socket(self) -> None:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.settimeout(5.0)
-            sock.connect(str(self._path))
-            sock.sendall(frame(self._hello))
-            answer = _first_message(sock)
-            sock.settimeout(None)
-        except BaseException:
-            sock.close()
-            raise
-        if isinstance(answer, Refused):
-            sock.close()
-            raise RefusedError(answer.message, answer.exit_code)
-        if not isinstance(answer, Welcome):
-            sock.close()
-            raise ConnectionResetError("the recorder did not welcome this process")
-        self._socket = sock
-
     def _reconnect(self) -> None:
         self._start_recorder()
         try:
-            self._open_socket()
+            self._socket = dial(self._path, self._hello)
         except RefusedError as error:
             self._warn(str(error))
             raise ConnectionRefusedError(str(error)) from error
@@ -322,14 +294,3 @@ class Client:
         sock, self._socket = self._socket, None
         if sock is not None:
             sock.close()
-
-
-def _first_message(sock: Any) -> Downlink:
-    unframer = Unframer()
-    while True:
-        data = sock.recv(65536)
-        if not data:
-            raise ConnectionResetError("the recorder hung up")
-        for body in unframer.feed(data):
-            first: Downlink = decode_downlink(body)
-            return first

@@ -7,15 +7,14 @@ touch the values that stay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
 
+from streamlab_plugin.privacy.applier import Apply, compile_applier
 from streamlab_plugin.privacy.policy import Action, Policy
 from streamlab_plugin.privacy.pseudonym import Pseudonyms
-from streamlab_plugin.privacy.scalar import DROPPED, LONGEST_DEGREES, PLAIN_NUMBER, identifier
+from streamlab_plugin.privacy.scalar import DROPPED
 from streamlab_plugin.privacy.shape import (
     ANY_KEY,
     NODE_LIMIT,
@@ -31,6 +30,12 @@ PLAN_LIMIT = 4096
 
 _CACHEABLE_SIZE = 512  # nodes of a shape
 _ARRAY_KEYS = ("[]",)
+# Which kinds of value are counted as what; containers count what is in them.
+_COUNTED_AS = {
+    "kept": ("plain", "number", "text"),
+    "hashed": ("null_id", "id_text", "id"),
+    "bucketed": ("degrees", "coordinate"),
+}
 
 
 class Redacted(NamedTuple):
@@ -47,17 +52,10 @@ class Redacted(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """What to do with payloads of one shape; lists of int are positions in ``keys``."""
+    """What to do with payloads of one shape."""
 
     keys: tuple[str, ...]
-    take: Callable[[dict[str, object]], Iterable[object]]
-    numbers: list[int]
-    texts: list[int]
-    id_texts: list[int]
-    ids: list[int]
-    degrees: list[int]
-    coordinates: list[int]
-    containers: list[tuple[int, Action]]
+    apply: Apply
     uses: list[int]  # one number: payloads not yet in `Redactor.counts`
     schema_hash: str
     paths: tuple[str, ...]
@@ -74,7 +72,7 @@ class Redactor:
 
     def __init__(self, policy: Policy, pseudonyms: Pseudonyms) -> None:
         self._treatment = Treatment(policy, pseudonyms)
-        self._pseudonym = pseudonyms.of
+        self._pseudonyms = pseudonyms
         self._decode = msgspec.json.Decoder().decode
         self._plans: dict[object, _Plan] = {}
 
@@ -140,37 +138,19 @@ class Redactor:
             for name in sorted(names)
             if (action := self._stored_action(name, payload[name])) is not None
         }
-        keys = tuple(actions)
-        at: dict[str, list[int]] = {
-            kind: []
-            for kind in ("plain", "null_id", "number", "text", "id_text", "id", "degrees", "coordinate")
-        }
-        containers: list[tuple[int, Action]] = []
-        for index, (name, action) in enumerate(actions.items()):
-            if type(payload[name]) in SCALARS:
-                at[_kind(payload[name], action)].append(index)
-            else:
-                containers.append((index, action))
+        fields = {name: (_kind(payload[name], action), action) for name, action in actions.items()}
+        kinds = [kind for kind, _action in fields.values()]
         paths = shape_paths(payload)
         return _Plan(
-            keys,
-            _taker(keys),
-            at["number"],
-            at["text"],
-            at["id_text"],
-            at["id"],
-            at["degrees"],
-            at["coordinate"],
-            containers,
+            tuple(actions),
+            compile_applier(fields, self._treatment, self._pseudonyms),
             uses=[0],
             schema_hash=schema_hash(paths),
             paths=paths,
             tallies={
-                "kept": len(at["plain"]) + len(at["number"]) + len(at["text"]),
-                "hashed": len(at["null_id"]) + len(at["id_text"]) + len(at["id"]),
-                "bucketed": len(at["degrees"]) + len(at["coordinate"]),
-                "dropped": len(payload) - len(keys),
-            },
+                name: sum(kinds.count(kind) for kind in counted) for name, counted in _COUNTED_AS.items()
+            }
+            | {"dropped": len(payload) - len(actions)},
         )
 
     def _stored_action(self, name: str, value: object) -> Action | None:
@@ -183,58 +163,23 @@ class Redactor:
         return None if is_dropped else action
 
     def _apply(self, plan: _Plan, payload: dict[str, object]) -> Redacted:
-        # The hot path: unpacked and inlined because each call or attribute here costs per record.
-        keys, take, numbers, texts, id_texts, ids, degrees, coordinates, containers, uses, shape, paths, _ = (
-            plan
-        )
-        treatment, pseudonym = self._treatment, self._pseudonym
-        values: list[Any] = list(take(payload))
-        uses[0] += 1
-        is_thinned = False
-        for index in numbers:
-            if not -PLAIN_NUMBER < values[index] < PLAIN_NUMBER:
-                values[index] = value = treatment.odd_number(values[index])
-                is_thinned |= value is DROPPED
-        clean = treatment.clean_texts
-        for index in texts:
-            if values[index] not in clean:
-                values[index] = treatment.text(values[index])
-        for index in id_texts:
-            values[index] = pseudonym(values[index])
-        for index in ids:
-            values[index] = pseudonym(identifier(values[index]))
-        for index in degrees:
-            if -LONGEST_DEGREES <= values[index] <= LONGEST_DEGREES:
-                values[index] = treatment.bucket(values[index])
-            else:
-                values[index] = value = treatment.coordinate(values[index])
-                is_thinned |= value is DROPPED
-        for index in coordinates:
-            values[index] = value = treatment.coordinate(values[index])
-            is_thinned |= value is DROPPED
-        if containers:
-            treatment.start(len(payload))
-            for index, action in containers:
-                values[index] = value = treatment.value(values[index], action, 1)
-                is_thinned |= value is DROPPED
-        return _thinned(plan, values) if is_thinned else Redacted(keys, values, shape, paths)
+        plan.uses[0] += 1
+        values, is_thinned = plan.apply(payload)
+        if is_thinned:
+            return _thinned(plan, values)
+        return Redacted(plan.keys, values, plan.schema_hash, plan.paths)
 
 
 def _kind(value: object, action: Action) -> str:
-    """Return in which list of a plan a scalar under *action* belongs."""
+    """Return how a value under *action* is treated: a key of the applier's treatments."""
+    if type(value) not in SCALARS:
+        return "container"
     is_number = type(value) is int or type(value) is float
     if action is Action.BUCKET:
         return "degrees" if is_number else "coordinate"
     if action is Action.HASH:
         return "null_id" if value is None else "id_text" if type(value) is str else "id"
     return "text" if type(value) is str else "number" if is_number else "plain"
-
-
-def _taker(keys: tuple[str, ...]) -> Callable[[dict[str, object]], Iterable[object]]:
-    """Return a function that takes the values of *keys* out of a payload, as quickly as possible."""
-    if len(keys) > 1:
-        return itemgetter(*keys)
-    return lambda payload: [payload[key] for key in keys]
 
 
 def _thinned(plan: _Plan, values: list[Any]) -> Redacted:
