@@ -7,12 +7,13 @@ is compared as float32 too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from datasketches import req_floats_sketch
 
 K = 12
+POOLED = 64
 
 
 class Sketch:
@@ -54,13 +55,41 @@ class Sketch:
         return float(self._inner.get_quantile(percent / 100.0))
 
 
-def merged(blobs: Iterable[bytes | None]) -> Sketch:
-    """Merge stored sketches into one; None entries are skipped."""
-    result = Sketch()
-    for blob in blobs:
-        if blob:
-            result.merge(Sketch.from_bytes(blob))
-    return result
+class Pool:
+    """Several sketches as one distribution; with few of them, the same answer each time.
+
+    Merging decides by chance what it keeps, so that two merges of the same sketches can differ by the error
+    they are allowed. A verdict near a limit must not: up to `POOLED` sketches are therefore not merged, their
+    weighted values are ranked together. More of them (a live window) are merged.
+    """
+
+    __slots__ = ("_sketches",)
+
+    def __init__(self) -> None:
+        self._sketches: list[Sketch] = []
+
+    def add(self, blob: bytes) -> None:
+        """Add a stored sketch."""
+        self._sketches.append(Sketch.from_bytes(blob))
+
+    def include(self, other: Pool) -> None:
+        """Add everything that *other* holds."""
+        self._sketches += other._sketches
+
+    def percentiles(self, *percents: float) -> list[float | None]:
+        """Return the values at *percents* (0..100], None without data."""
+        if not self._sketches:
+            return [None for _ in percents]
+        if len(self._sketches) > POOLED:
+            whole = Sketch()
+            for sketch in self._sketches:
+                whole.merge(sketch)
+            return [whole.percentile(percent) for percent in percents]
+        weighted = np.array([pair for sketch in self._sketches for pair in sketch._inner], dtype=np.float64)
+        weighted = weighted[np.argsort(weighted[:, 0], kind="stable")]
+        reached = np.cumsum(weighted[:, 1])
+        places = np.searchsorted(reached, np.asarray(percents) / 100.0 * reached[-1])
+        return [float(weighted[min(place, len(weighted) - 1), 0]) for place in places]
 
 
 def exceeds(value_ms: float, limit_ms: float) -> bool:

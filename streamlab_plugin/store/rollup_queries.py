@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, select
 
-from streamlab_plugin.detect.sketch import Sketch
+from streamlab_plugin.detect.sketch import Pool
 from streamlab_plugin.store import tables
 from streamlab_plugin.store.run_queries import process_ids
 
@@ -79,9 +79,9 @@ class Totals:
 
 
 class Tally:
-    """Add up rollup rows and merge their sketches."""
+    """Add up rollup rows and pool their sketches."""
 
-    __slots__ = ("_counts", "_latency_count", "_latency_sum", "_max", "_min", "_size", "_sketch")
+    __slots__ = ("_counts", "_latency_count", "_latency_sum", "_max", "_min", "_pool", "_size")
 
     def __init__(self) -> None:
         self._counts = [0, 0, 0, 0, 0]
@@ -90,7 +90,7 @@ class Tally:
         self._min: float | None = None
         self._max: float | None = None
         self._size = 0
-        self._sketch = Sketch()
+        self._pool = Pool()
 
     def add(self, row: Any, *, with_latency: bool) -> None:
         """Add one row of `rollup_rows`; its latencies only if *with_latency*."""
@@ -114,7 +114,7 @@ class Tally:
         if most is not None:
             self._max = most if self._max is None else max(self._max, most)
         if sketch:
-            self._sketch.merge(Sketch.from_bytes(sketch))
+            self._pool.add(sketch)
 
     def include(self, other: Tally) -> None:
         """Add everything that *other* has added up."""
@@ -124,12 +124,13 @@ class Tally:
         self._latency_sum += other._latency_sum
         self._min = min((value for value in (self._min, other._min) if value is not None), default=None)
         self._max = max((value for value in (self._max, other._max) if value is not None), default=None)
-        self._sketch.merge(other._sketch)
+        self._pool.include(other._pool)
 
     def totals(self) -> Totals:
         """Return what was added so far."""
         samples = self._latency_count
         count, errors, timeouts, interrupted, answered = self._counts
+        p50_ms, p95_ms, p99_ms = self._pool.percentiles(50, 95, 99)
         return Totals(
             count=count,
             errors=errors,
@@ -140,9 +141,9 @@ class Tally:
             min_ms=self._min,
             mean_ms=self._latency_sum / samples if samples else None,
             max_ms=self._max,
-            p50_ms=self._sketch.percentile(50),
-            p95_ms=self._sketch.percentile(95),
-            p99_ms=self._sketch.percentile(99),
+            p50_ms=p50_ms,
+            p95_ms=p95_ms,
+            p99_ms=p99_ms,
             size_bytes=self._size,
         )
 

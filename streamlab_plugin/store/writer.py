@@ -8,9 +8,10 @@ stored only if its ``last_frame`` is still the one they follow.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, select, update
@@ -24,6 +25,7 @@ _LEAN_RECORDS = (
     "INSERT INTO records (run_day, process_id, seq, series_id, started_at, latency_ms, size_bytes, shape_id,"
     " payload, outcome, status, correlation_id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
 )
+SLICE_ROWS = 128
 _ROLLUPS = "INSERT OR REPLACE INTO rollups VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _OCCURRENCES = "INSERT OR REPLACE INTO occurrences VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _GAUGES = "INSERT OR REPLACE INTO gauges VALUES (?,?,?)"
@@ -78,28 +80,30 @@ class Writer:
     def _store(self, write: StreamWrite) -> None:
         day, process = write.run_day, write.process_id
         ident = self._ident
-        self._raw.executemany(
-            _RECORDS,
-            [
-                (
-                    day, process, row[0], row[1].id or ident(row[1]), row[2], row[3], row[4], row[5], row[6],
-                    row[7] and (row[7].id or ident(row[7])), row[8], row[9], row[10],
-                    row[11] and (row[11].id or ident(row[11])),
-                    row[12], row[13], row[14], row[15], row[16],
-                )
-                for row in write.rows
-            ],
-        )  # fmt: skip
-        self._raw.executemany(
-            _LEAN_RECORDS,
-            [
-                (
-                    day, process, row[0], row[1].id or ident(row[1]), row[2], row[3], row[4],
-                    row[5] and (row[5].id or ident(row[5])), row[6], row[7], row[8], row[9],
-                )
-                for row in write.lean
-            ],
-        )  # fmt: skip
+        for rows in _slices(write.rows):
+            self._raw.executemany(
+                _RECORDS,
+                [
+                    (
+                        day, process, row[0], row[1].id or ident(row[1]), row[2], row[3], row[4], row[5],
+                        row[6], row[7] and (row[7].id or ident(row[7])), row[8], row[9], row[10],
+                        row[11] and (row[11].id or ident(row[11])),
+                        row[12], row[13], row[14], row[15], row[16],
+                    )
+                    for row in rows
+                ],
+            )  # fmt: skip
+        for rows in _slices(write.lean):
+            self._raw.executemany(
+                _LEAN_RECORDS,
+                [
+                    (
+                        day, process, row[0], row[1].id or ident(row[1]), row[2], row[3], row[4],
+                        row[5] and (row[5].id or ident(row[5])), row[6], row[7], row[8], row[9],
+                    )
+                    for row in rows
+                ],
+            )  # fmt: skip
         if write.rollups:
             self._raw.executemany(
                 _ROLLUPS,
@@ -146,3 +150,10 @@ class Writer:
                 .where(table.c.id == process_id, table.c.state == "open")
                 .values(state="lost", closed_at=time.time(), users=0)
             )
+
+
+def _slices(rows: list[Any]) -> Iterator[list[Any]]:
+    """Yield *rows* in parts, offering the processor to others before each (see recorder.stream)."""
+    for start in range(0, len(rows), SLICE_ROWS):
+        os.sched_yield()
+        yield rows[start : start + SLICE_ROWS]
