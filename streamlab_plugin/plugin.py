@@ -118,6 +118,7 @@ class Plugin:
         atexit.register(self._close_at_exit)
         if runner is not None:
             _treat_hangup_as_termination()
+            _deliver_interrupts_to_locust()
         if session.role == "master":
             environment.events.worker_connect.add_listener(session.worker_joined)
 
@@ -233,3 +234,20 @@ def _treat_hangup_as_termination() -> None:
     """SIGHUP would kill a master and orphan its workers; end the test in order instead."""
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
         gevent.signal_handler(signal.SIGHUP, os.kill, os.getpid(), signal.SIGTERM)
+
+
+def _deliver_interrupts_to_locust() -> None:
+    """Let Ctrl-C reach Locust where it waits for it, not whichever greenlet happens to run.
+
+    Python raises KeyboardInterrupt in the running greenlet: a user in mid-request, or our own link, which
+    could then not send the end of its stream. A second Ctrl-C is raised at once.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return
+    hub = gevent.get_hub()
+
+    def on_interrupt(_number: int, _frame: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        hub.loop.run_callback_threadsafe(hub.handle_system_error, KeyboardInterrupt, KeyboardInterrupt())
+
+    signal.signal(signal.SIGINT, on_interrupt)

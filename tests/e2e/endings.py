@@ -77,6 +77,10 @@ def run_until(
                 request = urllib.request.Request(f"http://127.0.0.1:{port}/stop", method="POST")
                 urllib.request.urlopen(request, timeout=30).read()
                 wait_for(lambda: place.value("SELECT count(*) FROM verdicts"), "a verdict after Stop")
+                if workers_apart:
+                    # Locust forgets a worker that has stopped until it is ready again, and would not end it.
+                    ready = workers_apart * 2
+                    wait_for(lambda: locust.text().count("reported as ready") >= ready, "workers are ready")
                 os.killpg(locust.process.pid, signal.SIGTERM)
             exit_code = locust.wait(duration_s + 60)
             for worker_process in workers:

@@ -76,6 +76,35 @@ class TestPlainUsers:
         assert "/ok/items/{id}" in result.stdout
 
 
+class TestInterrupt:
+    """Ctrl-C."""
+
+    def test_it_reaches_locust_and_not_the_greenlet_that_runs(self, place: Place, server: Any) -> None:
+        """The task goes on; Locust ends in order, with a verdict."""
+        script = (
+            INSTALLED
+            + """
+import os, signal
+from locust import FastHttpUser, task
+
+class App(FastHttpUser):
+    @task
+    def once(self):
+        for _ in range(60):
+            self.client.get("/ok")
+        os.kill(os.getpid(), signal.SIGINT)
+        print("the task goes on", flush=True)
+        self.environment.runner.greenlet.join(20)
+"""
+        )
+        result = place.locust("-f", _write(place, script), "--headless", "-H", server.url)
+        assert "the task goes on" in result.stdout
+        assert "verdict" in result.stdout
+        assert "KeyboardInterrupt" not in result.stdout
+        assert [("completed",)] == place.query("SELECT state FROM runs")
+        assert ledger_is_balanced(place)
+
+
 class TestLibraryUse:
     """Locust as a library, and a single user under a debugger."""
 
