@@ -290,7 +290,7 @@ class TestArchitecture:
 
     def test_every_drop_reason(self) -> None:
         """Each reason for which a record can be dropped is explained, and no other."""
-        reasons = {reason for text in sources() for reason in re.findall(r"dropped\[\"(\w+)\"\] =", text)}
+        reasons = {reason for text in sources() for reason in re.findall(r"\.drop\(\"(\w+)\"\)", text)}
         assert reasons == set(first_cells(section(self.PAGE, "The ledger")))
 
     def test_every_message(self) -> None:

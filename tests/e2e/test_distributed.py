@@ -41,7 +41,7 @@ class TestDistributed:
     def test_the_rows_are_what_the_target_saw(self, ended: Mapping[str, Ended], case: str) -> None:
         """Over all workers, in one run."""
         assert [] == ended[case].differences, ended[case].output
-        assert ended[case].seen > 300
+        assert ended[case].seen > 250
 
     def test_both_workers_recorded(self, ended: Mapping[str, Ended], case: str) -> None:
         """And the master did not."""
