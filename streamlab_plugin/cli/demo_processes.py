@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,8 +117,3 @@ def locust_complaint(folder: Path) -> str:
     """Return the last line that Locust wrote, for a message about its failure."""
     lines = (folder / "locust.log").read_text(errors="replace").strip().splitlines()
     return lines[-1] if lines else "it said nothing"
-
-
-def wait_until(deadline: float) -> float:
-    """Return the seconds left until *deadline* (monotonic), never below 0."""
-    return max(0.0, deadline - time.monotonic())

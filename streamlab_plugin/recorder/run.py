@@ -55,7 +55,6 @@ class Run:
     stop_heard_at: float | None = None  # monotonic
     expected_workers: int = 0
     problems: list[str] = field(default_factory=list)
-    is_finished: bool = False
 
 
 def make_run(row: RunRow) -> Run:
