@@ -22,7 +22,7 @@ from streamlab_plugin.link.message import OpenProcess, OpenRun, StopRun, encode_
 from streamlab_plugin.link.place import socket_path
 from streamlab_plugin.link.spawn import RecorderStarter
 from streamlab_plugin.privacy.target import target
-from streamlab_plugin.store.engine import database_path, fingerprint
+from streamlab_plugin.store.engine import absolute_url, fingerprint, is_sqlite
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Session:
         path = socket_path(self._database)
         # The recorder may be started from another directory: it gets absolute places.
         environment = {
-            "STREAMLAB_DATABASE_URL": f"sqlite:///{database_path(settings.database_url)}",
+            "STREAMLAB_DATABASE_URL": absolute_url(settings.database_url),
             "STREAMLAB_KEY_FILE": os.fspath(settings.key_file.absolute()),
         }
         self._client = Client(
@@ -110,7 +110,10 @@ class Session:
         if not isinstance(run, str):
             logger.error("Streamlab: the master runs without Streamlab; this worker goes on unrecorded")
             return
-        if database != self._database:
+        # Hosts may reach one PostgreSQL under different names; there the recorder looks for the run itself.
+        if database != self._database and (
+            is_sqlite(self.settings.database_url) or not str(database).startswith("postgresql-")
+        ):
             logger.error(
                 "Streamlab: this worker's database is not the master's; set STREAMLAB_DATABASE_URL to the "
                 "same one on both; this worker goes on unrecorded"

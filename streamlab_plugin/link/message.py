@@ -14,15 +14,20 @@ import msgspec
 
 from streamlab_plugin.core.record import RawRecord
 
-LINK_VERSION = 1
+LINK_VERSION = 2
 
 
 class Hello(msgspec.Struct, tag="hello", frozen=True):
-    """First message of a client; another link version is refused."""
+    """First message of a client; another link version is refused.
+
+    ``role`` is ``standalone``, ``master``, ``worker`` or ``command``. ``is_back`` says that this process had
+    been welcomed before: then a database that is out of reach is no reason to refuse it.
+    """
 
     version: int
     pid: int
     role: str
+    is_back: bool = False
 
 
 class OpenRun(msgspec.Struct, tag="open_run", frozen=True):
@@ -97,6 +102,16 @@ class StopRun(msgspec.Struct, tag="stop_run", frozen=True):
     expected_workers: int
 
 
+class Order(msgspec.Struct, tag="order", frozen=True):
+    """A command asks for a change of the database, which only a recorder writes.
+
+    ``arguments`` is a JSON object; the answers are any number of `Progress` and one `OrderDone` or `Refused`.
+    """
+
+    name: str
+    arguments: bytes
+
+
 class Welcome(msgspec.Struct, tag="welcome", frozen=True):
     """Answer to `Hello`."""
 
@@ -145,8 +160,37 @@ class Notice(msgspec.Struct, tag="notice", frozen=True):
     message: str
 
 
-Uplink = Hello | OpenRun | OpenProcess | Frame | CloseProcess | StopRun
-Downlink = Welcome | Refused | RunOpened | Unrecorded | Ack | VerdictReached | Notice
+class StopRequested(msgspec.Struct, tag="stop_requested", frozen=True):
+    """Somebody asked for the run's end (``streamlab runs stop``); for its owner."""
+
+    run: str
+
+
+class Progress(msgspec.Struct, tag="progress", frozen=True):
+    """A line about an order that takes longer."""
+
+    text: str
+
+
+class OrderDone(msgspec.Struct, tag="order_done", frozen=True):
+    """An order is carried out; ``result`` is a JSON object."""
+
+    result: bytes
+
+
+Uplink = Hello | OpenRun | OpenProcess | Frame | CloseProcess | StopRun | Order
+Downlink = (
+    Welcome
+    | Refused
+    | RunOpened
+    | Unrecorded
+    | Ack
+    | VerdictReached
+    | StopRequested
+    | Notice
+    | Progress
+    | OrderDone
+)
 
 _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode

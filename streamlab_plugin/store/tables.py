@@ -7,19 +7,26 @@ ids are uuid4 text; integer keys are local to one database. Times are epoch seco
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Double,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
 )
 
 metadata = MetaData()
+
+# SQLite has one integer of up to 64 bits and knows INTEGER PRIMARY KEY by that very name.
+Big = BigInteger().with_variant(Integer(), "sqlite")
+Small = SmallInteger().with_variant(Integer(), "sqlite")
 
 settings = Table(
     "settings",
@@ -35,7 +42,7 @@ runs = Table(
     Column("id", Integer, primary_key=True),
     Column("run", Text, nullable=False, unique=True),  # public id, uuid4
     Column("name", Text, nullable=False),
-    Column("state", Text, nullable=False),  # running, completed, degraded, aborted
+    Column("state", Text, nullable=False),  # running, completed, degraded, aborted, failed
     Column("run_day", Integer, nullable=False),  # UTC day the run began, days since 1970-01-01
     Column("started_at", Double, nullable=False),  # test_start
     Column("stopped_at", Double),  # test_stop
@@ -45,6 +52,11 @@ runs = Table(
     Column("locustfile", Text, nullable=False),
     Column("expected_workers", Integer, nullable=False),
     Column("versions", Text, nullable=False),  # JSON: streamlab, locust, python
+    Column("tags", Text, nullable=False, server_default="{}"),  # JSON: name -> value
+    # JSON array of {kind, process, since, until, users}: windows in which a part of the load was missing
+    Column("degradations", Text, nullable=False, server_default="[]"),
+    Column("stop_requested_at", Double),  # somebody asked for the test's end
+    Index("ix_runs_started_at", "started_at"),
 )
 
 processes = Table(
@@ -58,15 +70,27 @@ processes = Table(
     Column("state", Text, nullable=False),  # open, closed, lost
     Column("opened_at", Double, nullable=False),
     Column("closed_at", Double),
-    Column("last_frame", Integer, nullable=False),
-    Column("produced", Integer, nullable=False),
-    Column("stored", Integer, nullable=False),
-    Column("quarantined", Integer, nullable=False),
+    Column("last_frame", Big, nullable=False),
+    Column("produced", Big, nullable=False),
+    Column("stored", Big, nullable=False),
+    Column("quarantined", Big, nullable=False),
     Column("dropped", Text, nullable=False),  # JSON: reason -> count
     Column(
         "privacy", Text, nullable=False
     ),  # JSON: kept, dropped, hashed, bucketed, scrubbed, failed -> count
     Column("users", Integer, nullable=False),  # simulated users at the last frame
+    Column("seen_at", Double),  # when the last frame was made, by the Locust process's clock
+    Column("evicted", Big, nullable=False, server_default="0"),  # raw records dropped after roll-up
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("process_id", Integer, nullable=False),
+    Column("seq", Big, nullable=False),
+    Column("reason", Text, nullable=False),  # why the database refused the row; no value of it
+    Column("noted_at", Double, nullable=False),
+    PrimaryKeyConstraint("process_id", "seq"),
 )
 
 series = Table(
@@ -104,25 +128,26 @@ records = Table(
     metadata,
     Column("run_day", Integer, nullable=False),
     Column("process_id", Integer, nullable=False),
-    Column("seq", Integer, nullable=False),
+    Column("seq", Big, nullable=False),
     Column("series_id", Integer, nullable=False),
     Column("started_at", Double, nullable=False),
     Column("scheduled_at", Double),
     Column("latency_ms", Double),
     Column("wait_ms", Double),
-    Column("size_bytes", Integer, nullable=False),
+    Column("size_bytes", Big, nullable=False),
     Column("shape_id", Integer),
     Column("payload", Text),  # JSON array: the values of the shape's keys
-    Column("outcome", Integer, nullable=False),  # index into core.record.OUTCOMES
+    Column("outcome", Small, nullable=False),  # index into core.record.OUTCOMES
     Column("status", Integer),
     Column("error_id", Integer),
     Column("correlation_id", Text),
     Column("stream", Text),
-    Column("stream_seq", Integer),
+    Column("stream_seq", Big),
     Column("fault", Text),
     Column("findings", Text),  # rule names, comma separated
     PrimaryKeyConstraint("run_day", "process_id", "seq"),
     sqlite_with_rowid=False,
+    postgresql_partition_by="LIST (run_day)",  # one partition a day, see store/partition.py
 )
 
 rollups = Table(
@@ -132,16 +157,16 @@ rollups = Table(
     Column("period_s", Integer, nullable=False),  # 1, 60 or 3600
     Column("start", Integer, nullable=False),  # epoch second, multiple of period_s
     Column("series_id", Integer, nullable=False),
-    Column("count", Integer, nullable=False),  # all outcomes, also interrupted
-    Column("errors", Integer, nullable=False),  # outcome error or timeout
-    Column("timeouts", Integer, nullable=False),
-    Column("interrupted", Integer, nullable=False),
-    Column("answered", Integer, nullable=False),
-    Column("latency_count", Integer, nullable=False),
+    Column("count", Big, nullable=False),  # all outcomes, also interrupted
+    Column("errors", Big, nullable=False),  # outcome error or timeout
+    Column("timeouts", Big, nullable=False),
+    Column("interrupted", Big, nullable=False),
+    Column("answered", Big, nullable=False),
+    Column("latency_count", Big, nullable=False),
     Column("latency_sum", Double, nullable=False),
     Column("latency_min", Double),
     Column("latency_max", Double),
-    Column("size_sum", Integer, nullable=False),
+    Column("size_sum", Big, nullable=False),
     Column("sketch", LargeBinary),  # req_floats_sketch of latency_ms, see detect/sketch.py
     PrimaryKeyConstraint("process_id", "period_s", "start", "series_id"),
     sqlite_with_rowid=False,
@@ -163,7 +188,7 @@ occurrences = Table(
     Column("process_id", Integer, nullable=False),
     Column("fingerprint", Text, nullable=False),
     Column("start", Integer, nullable=False),  # epoch second, multiple of 10
-    Column("count", Integer, nullable=False),
+    Column("count", Big, nullable=False),
     Column("first_at", Double, nullable=False),
     Column("last_at", Double, nullable=False),
     Column("rule", Text, nullable=False),
@@ -175,6 +200,7 @@ occurrences = Table(
     Column("message", Text, nullable=False),  # what was seen, e.g. the measured value against the limit
     Column("exemplars", Text, nullable=False),  # JSON array of at most 3 {seq, at, latency_ms, status, ...}
     PrimaryKeyConstraint("process_id", "fingerprint", "start"),
+    Index("ix_occurrences_fingerprint", "fingerprint"),
     sqlite_with_rowid=False,
 )
 
@@ -193,7 +219,7 @@ signatures = Table(
     Column("status", Text, nullable=False),  # new
     Column("first_seen", Double, nullable=False),
     Column("last_seen", Double, nullable=False),
-    Column("count", Integer, nullable=False),  # over all runs
+    Column("count", Big, nullable=False),  # over all runs
     Column("first_run_id", Integer, ForeignKey("runs.id"), nullable=False),
     Column("last_run_id", Integer, ForeignKey("runs.id"), nullable=False),
 )
@@ -220,4 +246,40 @@ verdicts = Table(
     Column("exit_code", Integer, nullable=False),
     Column("decided_at", Double, nullable=False),
     Column("body", Text, nullable=False),  # JSON: reasons, objectives, ledger
+)
+
+retention = Table(
+    "retention",
+    metadata,
+    Column("kind", Text, primary_key=True),  # see store/retention.py
+    Column("days", Integer),  # null: the default
+    Column("archive", Integer),  # 0 or 1: whether rows are archived before they go; null: the default
+    Column("last_run_at", Double),
+)
+
+archives = Table(
+    "archives",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),  # as in retention
+    Column("unit", Text, nullable=False),  # what was archived together, e.g. one process's records
+    Column("path", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("rows", Big, nullable=False),
+    Column("size_bytes", Big, nullable=False),
+    Column("state", Text, nullable=False),  # written (its rows may still be there), done
+    Column("made_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    UniqueConstraint("kind", "unit"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("actor", Text, nullable=False),  # the operating system's user name
+    Column("action", Text, nullable=False),  # e.g. retention.set
+    Column("subject", Text, nullable=False),
+    Column("body", Text, nullable=False),  # JSON
 )

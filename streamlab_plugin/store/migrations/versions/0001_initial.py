@@ -14,6 +14,11 @@ branch_labels = None
 depends_on = None
 
 
+# On SQLite both are INTEGER, as they were from the start.
+_Big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_Small = sa.SmallInteger().with_variant(sa.Integer(), "sqlite")
+
+
 def upgrade() -> None:
     """Create everything."""
     op.create_table(
@@ -36,7 +41,7 @@ def upgrade() -> None:
         sa.Column("process_id", sa.Integer(), nullable=False),
         sa.Column("fingerprint", sa.Text(), nullable=False),
         sa.Column("start", sa.Integer(), nullable=False),
-        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("count", _Big, nullable=False),
         sa.Column("first_at", sa.Double(), nullable=False),
         sa.Column("last_at", sa.Double(), nullable=False),
         sa.Column("rule", sa.Text(), nullable=False),
@@ -54,25 +59,26 @@ def upgrade() -> None:
         "records",
         sa.Column("run_day", sa.Integer(), nullable=False),
         sa.Column("process_id", sa.Integer(), nullable=False),
-        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("seq", _Big, nullable=False),
         sa.Column("series_id", sa.Integer(), nullable=False),
         sa.Column("started_at", sa.Double(), nullable=False),
         sa.Column("scheduled_at", sa.Double()),
         sa.Column("latency_ms", sa.Double()),
         sa.Column("wait_ms", sa.Double()),
-        sa.Column("size_bytes", sa.Integer(), nullable=False),
+        sa.Column("size_bytes", _Big, nullable=False),
         sa.Column("shape_id", sa.Integer()),
         sa.Column("payload", sa.Text()),
-        sa.Column("outcome", sa.Integer(), nullable=False),
+        sa.Column("outcome", _Small, nullable=False),
         sa.Column("status", sa.Integer()),
         sa.Column("error_id", sa.Integer()),
         sa.Column("correlation_id", sa.Text()),
         sa.Column("stream", sa.Text()),
-        sa.Column("stream_seq", sa.Integer()),
+        sa.Column("stream_seq", _Big),
         sa.Column("fault", sa.Text()),
         sa.Column("findings", sa.Text()),
         sa.PrimaryKeyConstraint("run_day", "process_id", "seq"),
         sqlite_with_rowid=False,
+        postgresql_partition_by="LIST (run_day)",
     )
     op.create_table(
         "rollups",
@@ -80,19 +86,21 @@ def upgrade() -> None:
         sa.Column("period_s", sa.Integer(), nullable=False),
         sa.Column("start", sa.Integer(), nullable=False),
         sa.Column("series_id", sa.Integer(), nullable=False),
-        sa.Column("count", sa.Integer(), nullable=False),
-        sa.Column("errors", sa.Integer(), nullable=False),
-        sa.Column("timeouts", sa.Integer(), nullable=False),
-        sa.Column("interrupted", sa.Integer(), nullable=False),
-        sa.Column("answered", sa.Integer(), nullable=False),
-        sa.Column("latency_count", sa.Integer(), nullable=False),
+        sa.Column("count", _Big, nullable=False),
+        sa.Column("errors", _Big, nullable=False),
+        sa.Column("timeouts", _Big, nullable=False),
+        sa.Column("interrupted", _Big, nullable=False),
+        sa.Column("answered", _Big, nullable=False),
+        sa.Column("latency_count", _Big, nullable=False),
         sa.Column("latency_sum", sa.Double(), nullable=False),
         sa.Column("latency_min", sa.Double()),
         sa.Column("latency_max", sa.Double()),
-        sa.Column("size_sum", sa.Integer(), nullable=False),
+        sa.Column("size_sum", _Big, nullable=False),
         sa.Column("sketch", sa.LargeBinary()),
         sa.PrimaryKeyConstraint("process_id", "period_s", "start", "series_id"),
         sqlite_with_rowid=False,
+        # A cumulative row is updated many times: room in its page keeps the update there.
+        postgresql_with={"fillfactor": "50"},
     )
     op.create_table(
         "series",
@@ -145,10 +153,10 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("opened_at", sa.Double(), nullable=False),
         sa.Column("closed_at", sa.Double()),
-        sa.Column("last_frame", sa.Integer(), nullable=False),
-        sa.Column("produced", sa.Integer(), nullable=False),
-        sa.Column("stored", sa.Integer(), nullable=False),
-        sa.Column("quarantined", sa.Integer(), nullable=False),
+        sa.Column("last_frame", _Big, nullable=False),
+        sa.Column("produced", _Big, nullable=False),
+        sa.Column("stored", _Big, nullable=False),
+        sa.Column("quarantined", _Big, nullable=False),
         sa.Column("dropped", sa.Text(), nullable=False),
         sa.Column("privacy", sa.Text(), nullable=False),
         sa.Column("users", sa.Integer(), nullable=False),
@@ -169,7 +177,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("first_seen", sa.Double(), nullable=False),
         sa.Column("last_seen", sa.Double(), nullable=False),
-        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("count", _Big, nullable=False),
         sa.Column("first_run_id", sa.Integer(), sa.ForeignKey("runs.id"), nullable=False),
         sa.Column("last_run_id", sa.Integer(), sa.ForeignKey("runs.id"), nullable=False),
         sa.UniqueConstraint("fingerprint"),
@@ -195,19 +203,29 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), nullable=False),
     )
     op.create_index("ix_fixes_signature_id", "fixes", ["signature_id"])
-    op.execute(_RECORDS_FLAT)
+    payload = _PAYLOAD[op.get_bind().dialect.name]
+    op.execute(_RECORDS_FLAT.format(payload=payload))
 
 
-# For people and BI tools: the record as docs/architecture.md describes it, payload as a JSON object again.
+# The payload as a JSON object again.
+_PAYLOAD = {
+    "sqlite": """
+           SELECT json_group_object(k.value, json_extract(r.payload, '$[' || k.key || ']'))
+           FROM json_each(shapes.keys) AS k
+""",
+    "postgresql": """
+           SELECT CAST(json_object_agg(k.name,
+                       CAST(r.payload AS json) -> CAST(k.place - 1 AS integer)) AS text)
+           FROM json_array_elements_text(CAST(shapes.keys AS json)) WITH ORDINALITY AS k (name, place)
+""",
+}
+# For people and BI tools: the record as docs/architecture.md describes it.
 _RECORDS_FLAT = """
 CREATE VIEW records_flat AS
 SELECT runs.run, processes.process, r.seq,
        series.protocol, series.operation, series.endpoint, series.direction, series.user_class,
        r.started_at, r.scheduled_at, r.latency_ms, r.wait_ms, r.size_bytes,
-       CASE WHEN r.payload IS NULL THEN NULL ELSE (
-           SELECT json_group_object(k.value, json_extract(r.payload, '$[' || k.key || ']'))
-           FROM json_each(shapes.keys) AS k
-       ) END AS payload,
+       CASE WHEN r.payload IS NULL THEN NULL ELSE ({payload}       ) END AS payload,
        shapes.schema_hash,
        CASE r.outcome WHEN 0 THEN 'success' WHEN 1 THEN 'error' WHEN 2 THEN 'timeout' ELSE 'interrupted' END
            AS outcome,
