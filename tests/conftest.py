@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from postgres import PostgresServer, shared_server
 from seeded import Seeded, seed
 from sqlalchemy import Connection, Engine
+
+from streamlab_plugin.store.engine import open_store
+from streamlab_plugin.store.migrate import migrate
 
 # A shell that runs the tests in the background, or nohup, lets signals be ignored, and children inherit that:
 # then no Ctrl-C would reach the Locust processes that are under test.
@@ -16,17 +21,61 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+ENGINES = ("sqlite", "postgresql")
+
+
 @pytest.fixture(scope="session")
-def seeded(tmp_path_factory: pytest.TempPathFactory) -> Seeded:
-    """Two runs, recorded as `seeded` describes; read only."""
-    path: Path = tmp_path_factory.mktemp("seeded") / "streamlab.db"
-    return seed(path)
+def postgres() -> Iterator[PostgresServer]:
+    """A server for all tests of this process, started when the first of them needs it."""
+    with shared_server() as server:
+        yield server
+
+
+@pytest.fixture(params=ENGINES)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of the test's own with the present schema and nothing in it, once on each engine."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'streamlab.db'}"
+        migrate(open_store(url, read_only=False))
+        yield url
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    url = server.create_database()
+    migrate(open_store(url, read_only=False))
+    yield url
+    server.drop_database(url.rpartition("/")[2])
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def seeded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Seeded:
+    """Two runs, recorded as `seeded` describes, once on each engine; read only."""
+    if request.param == "sqlite":
+        return seed(f"sqlite:///{tmp_path_factory.mktemp('seeded') / 'streamlab.db'}")
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return seed(server.create_database())
 
 
 @pytest.fixture(scope="session")
 def seeded_engine(seeded: Seeded) -> Engine:
-    """The seeded database, open."""
-    return seeded.engine()
+    """The seeded database, open for reading."""
+    return open_store(seeded.url, read_only=True)
+
+
+@pytest.fixture
+def own_seeded(
+    seeded: Seeded, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Seeded]:
+    """A copy of the seeded database that a test may change."""
+    place = seeded.url.rpartition("/")[2] if seeded.url.startswith("postgresql") else None
+    if place is None:
+        folder = tmp_path_factory.mktemp("own")
+        shutil.copyfile(seeded.url.removeprefix("sqlite:///"), folder / "copy.db")
+        yield Seeded(f"sqlite:///{folder / 'copy.db'}", seeded.expected)
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    url = server.create_database(template=place)
+    yield Seeded(url, seeded.expected)
+    server.drop_database(url.rpartition("/")[2])
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A database as two real runs would leave it: one finished and breached, one still running.
+"""A database as two real runs would leave it, on either engine: one finished and breached, one still running.
 
 Everything that a test may want to compare with is kept in `Seeded`: the latencies behind every sketch, the
 counts behind every rollup.
@@ -11,15 +11,15 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, create_engine, insert
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, Engine, Table, insert, text
 
 from streamlab_plugin.detect.sketch import Sketch
-from streamlab_plugin.store import tables
+from streamlab_plugin.store import tables, upsert
+from streamlab_plugin.store.engine import open_store
+from streamlab_plugin.store.migrate import migrate
 
 NOW = 1_760_000_000.0
 LENGTH_S = 600
@@ -54,24 +54,19 @@ class Expected:
 class Seeded:
     """The database, and what is in it by run (public id) and protocol."""
 
-    path: Path
+    url: str
     expected: dict[str, dict[str, Expected]] = field(default_factory=dict)
 
-    @property
-    def url(self) -> str:
-        """The database's URL."""
-        return f"sqlite:///{self.path}"
-
     def engine(self) -> Engine:
-        """Open the database."""
-        return create_engine(self.url, poolclass=NullPool)
+        """Open the database for writing."""
+        return open_store(self.url, read_only=False)
 
 
-def seed(path: Path, now: float = NOW) -> Seeded:
-    """Create the database; *now* is the moment at which the second run is still going on."""
-    seeded = Seeded(path)
+def seed(url: str, now: float = NOW) -> Seeded:
+    """Fill the database at *url*; *now* is the moment at which the second run is still going on."""
+    seeded = Seeded(url)
     engine = seeded.engine()
-    tables.metadata.create_all(engine)
+    migrate(engine)
     with engine.begin() as conn:
         conn.execute(insert(tables.settings).values(id=1, hash="cafe", body="{}"))
         conn.execute(
@@ -103,7 +98,31 @@ def seed(path: Path, now: float = NOW) -> Seeded:
         seeded.expected[RUNNING] = add_traffic(conn, [3, 4], int(now - LENGTH_S), LENGTH_S)
         _add_anomalies(conn, now)
         conn.execute(insert(tables.verdicts).values(run_id=1, **verdict(now)))
+        count_on(conn)
     return seeded
+
+
+def replace(conn: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert *rows*; one that is there already is overwritten."""
+    statement = upsert.insert(conn, table)
+    keys = [column.name for column in table.primary_key]
+    fresh = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    conn.execute(statement.on_conflict_do_update(index_elements=keys, set_=fresh), rows)
+
+
+def count_on(conn: Connection) -> None:
+    """Let the numbers that PostgreSQL gives follow those that were inserted."""
+    if conn.dialect.name != "postgresql":
+        return
+    for table in tables.metadata.sorted_tables:
+        if table.c.keys()[0] == "id":
+            name = table.name
+            conn.execute(
+                text(
+                    f"SELECT setval(pg_get_serial_sequence('{name}', 'id'),"
+                    f" (SELECT coalesce(max(id), 0) + 1 FROM {name}), false)"
+                )
+            )
 
 
 def add_traffic(conn: Connection, processes: Sequence[int], begin: int, seconds: int) -> dict[str, Expected]:
@@ -124,8 +143,8 @@ def add_traffic(conn: Connection, processes: Sequence[int], begin: int, seconds:
             {"process_id": process, "start": second, "users": min(20, 1 + (second - begin) // 5)}
             for second in range(begin, begin + seconds)
         ]
-        conn.execute(insert(tables.gauges).prefix_with("OR REPLACE"), gauges)
-    conn.execute(insert(tables.rollups).prefix_with("OR REPLACE"), rows)
+        replace(conn, tables.gauges, gauges)
+    replace(conn, tables.rollups, rows)
     return dict(expected)
 
 
