@@ -131,7 +131,9 @@ class Plugin:
             settings = config.load(chosen)
             self._slo_is_chosen = not settings.is_packaged("slo")
             self._environment = environment
-            self._session = Session(settings, role_of(runner), lambda: _users(environment))
+            self._session = Session(
+                settings, role_of(runner), lambda: _users(environment), lambda: _stop(environment)
+            )
             self._session.gate.install(environment.events)
         return self._session
 
@@ -215,6 +217,13 @@ def role_of(runner: Any) -> str:
 def _users(environment: Any) -> int:
     runner = environment.runner
     return 0 if runner is None or isinstance(runner, MasterRunner) else int(runner.user_count)
+
+
+def _stop(environment: Any) -> None:
+    """End the test as the Stop button or, without a web UI, Ctrl-C would; returns at once."""
+    runner = environment.runner
+    if runner is not None:
+        gevent.spawn(runner.quit if environment.web_ui is None else runner.stop)
 
 
 def _workers(runner: Any) -> list[str]:

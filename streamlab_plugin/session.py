@@ -39,9 +39,12 @@ class Session:
         settings: The effective settings; only the owner's travel with the run.
         role: ``standalone``, ``master`` or ``worker``.
         users: Returns the number of simulated users now.
+        stop: Ends the test; called when somebody asked for it.
     """
 
-    def __init__(self, settings: Settings, role: str, users: Callable[[], int]) -> None:
+    def __init__(
+        self, settings: Settings, role: str, users: Callable[[], int], stop: Callable[[], None]
+    ) -> None:
         self.settings = settings
         self.role = role
         self.run: str | None = None
@@ -54,9 +57,10 @@ class Session:
             "STREAMLAB_DATABASE_URL": absolute_url(settings.database_url),
             "STREAMLAB_KEY_FILE": os.fspath(settings.key_file.absolute()),
         }
+        self._stop = stop
         self._client = Client(
             path, role, os.getpid(), self._handover, RecorderStarter(path, environment),
-            lambda: self.gate.produced, users,
+            lambda: self.gate.produced, users, self._stop_requested,
         )  # fmt: skip
         self._is_open = False
         self._stopped_at = 0.0
@@ -126,6 +130,11 @@ class Session:
         """Expect a stream of this worker in the open run (master); it may join more than once."""
         if self._is_open:
             self._workers.add(client_id)
+
+    def _stop_requested(self, run: str) -> None:
+        if self._is_open and run == self.run:
+            logger.info("Streamlab: the run is stopped on request")
+            self._stop()
 
     def end_run(self) -> None:
         """Close this process's stream; the owner says that the test has stopped. Repeating it is harmless."""

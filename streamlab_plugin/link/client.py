@@ -33,6 +33,7 @@ from streamlab_plugin.link.message import (
     OpenRun,
     Refused,
     RunOpened,
+    StopRequested,
     StopRun,
     Unrecorded,
     VerdictReached,
@@ -48,6 +49,7 @@ TICK_S = 0.02
 WINDOW_BYTES = 32 * 1024 * 1024
 CONNECT_TIMEOUT_S = 20.0
 RETRY_S = 0.25
+SAID_LIMIT = 100
 
 
 class Client:
@@ -61,6 +63,7 @@ class Client:
         start_recorder: Starts a recorder if none holds the socket; returns at once.
         produced: Returns the number of records produced in the open stream.
         users: Returns the current number of simulated users.
+        on_stop_requested: Called with the public id of a run that somebody wants to end.
     """
 
     def __init__(
@@ -72,13 +75,16 @@ class Client:
         start_recorder: Callable[[], None],
         produced: Callable[[], int],
         users: Callable[[], int],
+        on_stop_requested: Callable[[str], None],
     ) -> None:
         self._path = path
         self._hello = encode(Hello(LINK_VERSION, pid, role))
+        self._hello_again = encode(Hello(LINK_VERSION, pid, role, is_back=True))
         self._handover = handover
         self._start_recorder = start_recorder
         self._produced = produced
         self._users = users
+        self._on_stop_requested = on_stop_requested
         self._socket: Any = None
         self._outgoing: deque[bytes] = deque()
         self._tracks: list[Track] = []
@@ -91,6 +97,8 @@ class Client:
         self._verdicts: dict[str, VerdictReached] = {}
         self._heartbeat_at = 0.0
         self._next_warning_at = 0.0
+        self._dialled_at = float("-inf")
+        self._said: dict[str, float] = {}
 
     # --- life cycle ---------------------------------------------------------------------------------------
 
@@ -135,8 +143,8 @@ class Client:
             self._current = Track(run=message.run)
             self._tracks.append(self._current)
         self._current.process = message.process
-        self._current.open_process = encode(message)
-        self._say(self._current.open_process)
+        self._current.open_process = message
+        self._say(encode(message))
 
     def close_process(self, produced: int, dropped: dict[str, int], closed_at: float) -> None:
         """Send what is held and end the stream; *produced* and *dropped* are its final totals."""
@@ -259,14 +267,14 @@ class Client:
             case VerdictReached():
                 self._verdicts[message.run] = message
                 self._forget_finished()
+            case StopRequested():
+                self._on_stop_requested(message.run)
             case Unrecorded():
                 logger.error("Streamlab: %s; this process goes on unrecorded", message.message)
                 self._tracks = [track for track in self._tracks if track.process != message.process]
                 self._current = None
-            case Refused():
-                logger.error("Streamlab: %s", message.message)
-            case Notice():
-                logger.warning("Streamlab: %s", message.message)
+            case Refused() | Notice():
+                self._relay(message.message)
         self._changed.set()
 
     def _forget_finished(self) -> None:
@@ -275,13 +283,25 @@ class Client:
     # --- connecting ---------------------------------------------------------------------------------------
 
     def _reconnect(self) -> None:
+        # A recorder that has hung up may do so again: it waits for a database that does not answer.
+        gevent.sleep(max(0.0, self._dialled_at + RETRY_S - time.monotonic()))
+        self._dialled_at = time.monotonic()
         self._start_recorder()
         try:
-            self._socket = dial(self._path, self._hello)
+            self._socket = dial(self._path, self._hello_again)
         except RefusedError as error:
             self._warn(str(error))
             raise ConnectionRefusedError(str(error)) from error
         self._outgoing = deque(body for track in self._tracks for body in track.retold())
+
+    def _relay(self, text: str) -> None:
+        """Log what the recorder says; the same words once in 10 s."""
+        now = time.monotonic()
+        if now >= self._said.get(text, 0.0):
+            if len(self._said) >= SAID_LIMIT:
+                self._said.clear()
+            self._said[text] = now + 10.0
+            logger.warning("Streamlab: %s", text)
 
     def _warn(self, what: str) -> None:
         """Log *what*, one line per 10 s at most."""

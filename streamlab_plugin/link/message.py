@@ -47,13 +47,19 @@ class OpenRun(msgspec.Struct, tag="open_run", frozen=True):
 
 
 class OpenProcess(msgspec.Struct, tag="open_process", frozen=True):
-    """A Locust process joins a run with a stream of its own; idempotent like `OpenRun`."""
+    """A Locust process joins a run with a stream of its own; idempotent like `OpenRun`.
+
+    ``is_retold`` says that another recorder has heard it before, and had acknowledged ``acknowledged``; it
+    may have stored more than that.
+    """
 
     run: str
     process: str
     role: str
     pid: int
     opened_at: float
+    is_retold: bool = False
+    acknowledged: int = 0
 
 
 class Frame(msgspec.Struct, tag="frame", frozen=True):

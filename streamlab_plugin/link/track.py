@@ -6,6 +6,10 @@ from collections import deque
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
+from streamlab_plugin.link.message import OpenProcess, encode
+
 
 @dataclass(slots=True)
 class Track:
@@ -13,13 +17,14 @@ class Track:
 
     run: str
     open_run: bytes | None = None
-    open_process: bytes | None = None
+    open_process: OpenProcess | None = None
     stop_run: bytes | None = None
     process: str | None = None
     is_closed: bool = False
     unacked: deque[tuple[int, bytes]] = field(default_factory=deque)
     unacked_bytes: int = 0
     last_number: int = 0
+    acknowledged: int = 0
 
     def next_number(self) -> int:
         """Return the number for the stream's next message, from 1."""
@@ -34,6 +39,7 @@ class Track:
 
     def acknowledge(self, number: int) -> None:
         """Forget everything up to *number*."""
+        self.acknowledged = max(self.acknowledged, number)
         while self.unacked and self.unacked[0][0] <= number:
             self.unacked_bytes -= len(self.unacked.popleft()[1])
 
@@ -42,7 +48,8 @@ class Track:
         if self.open_run is not None:
             yield self.open_run
         if self.open_process is not None:
-            yield self.open_process
+            again = {"is_retold": True, "acknowledged": self.acknowledged}
+            yield encode(msgspec.structs.replace(self.open_process, **again))
         for _number, body in self.unacked:
             yield body
         if self.stop_run is not None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from streamlab_plugin.core.errors import StreamlabError
 from streamlab_plugin.link.server import Server, claim
 from streamlab_plugin.recorder.loop import Recorder
+from streamlab_plugin.store.spool import Spool, spool_capacity_bytes, spool_path
 
 # Nice enough to leave the load generator in front, not so nice as to starve.
 NICENESS = 3
@@ -29,6 +30,7 @@ def main() -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s recorder %(process)d: %(message)s"
     )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     try:
@@ -37,10 +39,9 @@ def main() -> int:
         if lock is None:
             return 0
         _quieten_collector()
-        recorder = Recorder(
-            Server(path), os.environ["STREAMLAB_DATABASE_URL"], Path(os.environ["STREAMLAB_KEY_FILE"])
-        )
-        return recorder.serve()
+        url = os.environ["STREAMLAB_DATABASE_URL"]
+        spool = Spool(spool_path(url), spool_capacity_bytes())
+        return Recorder(Server(path), url, Path(os.environ["STREAMLAB_KEY_FILE"]), spool).serve()
     except StreamlabError as error:
         logging.error("%s", error)
         return error.exit_code

@@ -5,17 +5,12 @@ Every opening word may be repeated: a client tells everything again after it has
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from streamlab_plugin.core.errors import EXIT_INFRASTRUCTURE, StreamlabError
+from streamlab_plugin.core.errors import EXIT_INFRASTRUCTURE, InfrastructureError, StreamlabError
 from streamlab_plugin.link.message import (
     LINK_VERSION,
     Ack,
@@ -24,6 +19,7 @@ from streamlab_plugin.link.message import (
     Hello,
     OpenProcess,
     OpenRun,
+    Order,
     Refused,
     RunOpened,
     StopRun,
@@ -33,35 +29,44 @@ from streamlab_plugin.link.message import (
 )
 from streamlab_plugin.link.server import Connection
 from streamlab_plugin.privacy.pseudonym import Pseudonyms, key_id, load_key
+from streamlab_plugin.recorder import opening
+from streamlab_plugin.recorder.errand import Errand
 from streamlab_plugin.recorder.run import Run, make_run
+from streamlab_plugin.recorder.storage import NotYetError, Storage
 from streamlab_plugin.recorder.stream import Stream
 from streamlab_plugin.recorder.watch import Watch
-from streamlab_plugin.store import run_writer
-from streamlab_plugin.store.engine import open_store
-from streamlab_plugin.store.migrate import has_schema, migrate
-from streamlab_plugin.store.writer import Writer
+from streamlab_plugin.store.batch import StreamWrite
+from streamlab_plugin.store.engine import is_sqlite, open_store
+from streamlab_plugin.store.failure import DATABASE_ERRORS, reason
+from streamlab_plugin.store.migrate import PATIENCE_S, has_schema, migrate, schema_of
 
-DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error)
+# An owner that hung up may only have lost its connection.
+ABORT_AFTER_S = 3.0
 
 
 class Desk:
     """Hear the Locust processes of one host and one database.
 
     Args:
-        database_url: Where records go.
+        storage: Where everything goes.
+        database_url: The database, for its schema.
         key_file: The pseudonym key, made on first use.
     """
 
-    def __init__(self, database_url: str, key_file: Path) -> None:
-        self.writer: Writer | None = None
+    def __init__(self, storage: Storage, database_url: str, key_file: Path) -> None:
         self.runs: dict[str, Run] = {}
         self.streams: dict[str, Stream] = {}
         self.watches: dict[str, Watch] = {}
         self.homes: dict[str, Connection] = {}  # process -> where its acknowledgements go
-        self._database_url = database_url
+        self.singles: list[StreamWrite] = []  # batches of one frame, see _frame
+        self.errands: list[tuple[Connection, Errand]] = []
+        self._storage = storage
+        self.database_url = database_url
         self._key_file = key_file
-        self._pseudonyms: Pseudonyms | None = None
-        self._key_id = ""
+        self._key: tuple[Pseudonyms, str] | None = None
+        self._uncertain: set[str] = set()
+        self._lost: set[str] = set()
+        self._schema_is_ready = False
         self._hear: dict[type[Uplink], Callable[..., None]] = {
             Hello: self._hello,
             OpenRun: self._open_run,
@@ -69,6 +74,7 @@ class Desk:
             Frame: self._frame,
             CloseProcess: self._close_process,
             StopRun: self._stop_run,
+            Order: self._order,
         }
 
     @property
@@ -77,7 +83,7 @@ class Desk:
         return sum(stream.held for stream in self.streams.values())
 
     @property
-    def owned(self) -> list[Run]:
+    def ending(self) -> list[Run]:
         """Runs that this recorder still has to bring to an end."""
         return [run for run in self.runs.values() if run.stopped_at is not None or run.owner_left_at]
 
@@ -95,9 +101,11 @@ class Desk:
             self._hear[type(message)](connection, message)
         except StreamlabError as error:
             connection.send(Refused(str(error), error.exit_code))
+        except NotYetError:
+            # Hanging up makes the client tell everything again, once it has reconnected.
+            connection.is_open = False
         except DATABASE_ERRORS as error:
             connection.send(Refused(f"the database cannot be used: {reason(error)}", EXIT_INFRASTRUCTURE))
-            # Hanging up makes the client tell everything again, once it has reconnected.
             connection.is_open = False
 
     def _hello(self, connection: Connection, message: Hello) -> None:
@@ -111,79 +119,127 @@ class Desk:
             )
             return
         # Workers may come first; the schema is the owner's business, and nobody writes before it is there.
-        if message.role != "worker" and self.writer is None:
-            migrate(open_store(self._database_url, read_only=False))
-            self.ready()
+        if message.role in ("standalone", "master"):
+            try:
+                self.prepare_schema()
+            except InfrastructureError as error:
+                # For one that is in the middle of a test there is the spool.
+                if not message.is_back:
+                    raise
+                self._storage.failed(error)
         connection.send(Welcome(LINK_VERSION, os.getpid()))
 
-    def ready(self) -> tuple[Writer, Pseudonyms]:
-        """Return the writer and the pseudonyms, opening database and key on first use."""
-        if self.writer is None or self._pseudonyms is None:
+    def prepare_schema(self) -> None:
+        """Bring the database to this version's schema and open it.
+
+        Raises:
+            InfrastructureError: it is out of reach, no database of ours, or newer than this version.
+        """
+        if not self._schema_is_ready:
+            migrate(open_store(self.database_url, read_only=False, patience_s=PATIENCE_S))
+            self._schema_is_ready = True
+        try:
+            self._storage.open()
+        except DATABASE_ERRORS as error:
+            raise InfrastructureError(f"the database cannot be used: {reason(error)}") from error
+
+    def _pseudonyms(self) -> tuple[Pseudonyms, str]:
+        """Return the pseudonyms and the id of their key, read on first use."""
+        if self._key is None:
             key = load_key(self._key_file)
-            self._pseudonyms, self._key_id = Pseudonyms(key), key_id(key)
-            self.writer = Writer(open_store(self._database_url, read_only=False))
-        return self.writer, self._pseudonyms
+            self._key = Pseudonyms(key), key_id(key)
+        return self._key
 
     def _open_run(self, connection: Connection, message: OpenRun) -> None:
-        writer, _pseudonyms = self.ready()
         known = self.runs.get(message.run)
         if known is None:
-            body = message.settings.decode()
-            values = {
-                "run": message.run, "name": message.name, "run_day": int(message.started_at // 86_400),
-                "started_at": message.started_at, "key_id": self._key_id, "host": message.host,
-                "locustfile": message.locustfile, "expected_workers": message.expected_workers,
-                "versions": json.dumps(message.versions, sort_keys=True),
-            }  # fmt: skip
-            settings_hash = hashlib.sha256(message.settings).hexdigest()[:16]
-            run_writer.open_run(writer.connection, values, settings_hash, body)
-            known = self._find_run(message.run)
-            assert known is not None, "it was stored just now"
+            _pseudonyms, key = self._pseudonyms()
+            made = make_run(opening.make_row(message, key))
+            is_stored = self._storage.open_run(message, key)
+            known = self.runs[message.run] = made
+            if is_stored:
+                connection.send(RunOpened(message.run))
+        else:
+            connection.send(RunOpened(message.run))
         known.owner, known.owner_left_at = connection, None
         known.expected_workers = message.expected_workers
-        connection.send(RunOpened(message.run))
 
-    def _find_run(self, run: str) -> Run | None:
-        known = self.runs.get(run)
+    def tell_opened(self) -> None:
+        """Tell the owners whose runs have reached the database at last."""
+        for name in self._storage.opened_runs:
+            run = self.runs.get(name)
+            if run is not None and run.owner is not None:
+                run.owner.send(RunOpened(name))
+        self._storage.opened_runs.clear()
+
+    def _find_run(self, name: str) -> Run | None:
+        known = self.runs.get(name)
         if known is None:
-            row = run_writer.find_run(self.ready()[0].connection, run)
+            row = self._storage.find_run(name)
             if row is not None:
-                known = self.runs[run] = make_run(row)
+                known = self.runs[name] = make_run(row)
         return known
 
     def _open_process(self, connection: Connection, message: OpenProcess) -> None:
-        if self.writer is None and not has_schema(self._database_url):
-            connection.send(Unrecorded(message.process, _elsewhere(message.run)))
-            return
-        writer, pseudonyms = self.ready()
-        self.homes[message.process] = connection
         if known := self.streams.get(message.process):
-            connection.send(Ack(message.process, known.stored_frame))
+            self.homes[message.process] = connection
+            if message.process in self._lost:
+                self._lost.discard(message.process)
+                self._storage.open_process(message)
+            connection.send(Ack(message.process, known.durable_frame))
             return
+        if message.run not in self.runs and not self._storage.is_up and self._storage.spool.is_empty:
+            # A worker whose master is elsewhere: nobody has opened the database here yet.
+            if not self._may_have_runs():
+                connection.send(Unrecorded(message.process, _elsewhere(message.run)))
+                return
+            self._storage.open()
+        pseudonyms, key = self._pseudonyms()
         run = self._find_run(message.run)
         if run is None:
             connection.send(Unrecorded(message.process, _elsewhere(message.run)))
             return
-        if run.row.key_id != self._key_id:
+        if run.row.key_id != key:
             run.problems.append(
                 "a recorder used another pseudonym key; set the same STREAMLAB_KEY_FILE everywhere"
             )
-        row = run_writer.open_process(
-            writer.connection, run.row.id, message.process, message.role, message.pid, message.opened_at
-        )
+        try:
+            row, is_certain = self._storage.open_process(message)
+        except LookupError:
+            connection.send(Unrecorded(message.process, _elsewhere(message.run)))
+            return
+        self.homes[message.process] = connection
         connection.send(Ack(message.process, row.last_frame))
-        process_id = row.id
-        stream = Stream(
-            run, message.process, row, pseudonyms, lambda *name: writer.load_rollup(process_id, *name)
-        )
+        if not is_certain:
+            self._uncertain.add(message.process)
+        stream = Stream(run, message.process, row, pseudonyms)
         run.streams[message.process] = self.streams[message.process] = stream
         if run.owner is connection:
-            self.watches.setdefault(message.run, Watch(run, writer.connection, row.id))
+            self.watches.setdefault(message.run, Watch(run, message.process))
+
+    def _may_have_runs(self) -> bool:
+        """Whether there is a database of ours.
+
+        Raises:
+            NotYetError: it does not answer.
+        """
+        if is_sqlite(self.database_url):
+            return has_schema(self.database_url)
+        try:
+            return schema_of(open_store(self.database_url, read_only=True)).found is not None
+        except InfrastructureError as error:
+            self._storage.failed(error)
+            raise NotYetError from error
 
     def _frame(self, _connection: Connection, message: Frame) -> None:
         stream = self.streams.get(message.process)
-        if stream is not None:
-            stream.receive(message)
+        if stream is None:
+            return
+        stream.receive(message)
+        if message.process in self._uncertain and (write := stream.take()):
+            # The last recorder may have stored more of this stream than it could say: frame by frame, the
+            # database itself sees which of them it has.
+            self.singles.append(write)
 
     def _close_process(self, _connection: Connection, message: CloseProcess) -> None:
         stream = self.streams.get(message.process)
@@ -193,21 +249,24 @@ class Desk:
     def _stop_run(self, _connection: Connection, message: StopRun) -> None:
         run = self.runs.get(message.run)
         if run is not None and run.stopped_at is None:
+            self._storage.stop_run(message)
             run.stopped_at, run.stop_heard_at = message.stopped_at, time.monotonic()
             run.expected_workers = message.expected_workers
-            run_writer.stop_run(
-                self.ready()[0].connection, run.row.id, message.stopped_at, message.expected_workers
-            )
+
+    def _order(self, connection: Connection, message: Order) -> None:
+        self.errands.append((connection, Errand(self, self._storage, message)))
 
     def lose(self, connection: Connection) -> None:
         """A Locust process hung up; a stream that it did not close will never be complete."""
+        now = time.time()
         for process in [name for name, home in self.homes.items() if home is connection]:
             del self.homes[process]
             stream = self.streams.get(process)
             if stream is not None and not stream.is_closed:
+                self._lost.add(process)
                 try:
-                    self.ready()[0].mark_lost(stream.process_id)
-                except DATABASE_ERRORS:
+                    self._storage.mark_lost(process, now)
+                except NotYetError:
                     pass  # it stays open, and the verdict says that it did not end
         for run in self.runs.values():
             if run.owner is connection:
@@ -220,8 +279,3 @@ def _elsewhere(run: str) -> str:
         f"run {run} is not in this recorder's database; master and workers must use the same one, "
         "and a SQLite file serves one host only"
     )
-
-
-def reason(error: Exception) -> str:
-    """Return the driver's own text of a database error."""
-    return str(getattr(error, "orig", None) or error)

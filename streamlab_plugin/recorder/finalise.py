@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streamlab_plugin.slo.verdict import Verdict, decide
 from streamlab_plugin.store import run_writer
+from streamlab_plugin.store.degradation import degradations
 from streamlab_plugin.store.facts import run_facts
 
 if TYPE_CHECKING:
@@ -20,40 +21,67 @@ if TYPE_CHECKING:
 BARRIER_S = 20.0
 
 
+class Finished(NamedTuple):
+    """How a run ended; ``text`` is for Locust's log."""
+
+    state: str
+    verdict: str
+    exit_code: int
+    text: str
+
+
 def may_finalise(run: Run, connection: Connection) -> bool:
-    """Whether every expected stream has ended, or waiting longer makes no sense; notes what is missing."""
-    states = run_writer.stream_states(connection, run.row.id)
-    workers = sum(role == "worker" for role, _state in states)
-    still_open = sum(state == "open" for _role, state in states)
-    if still_open or workers < run.expected_workers:
-        if run.stop_heard_at is None or time.monotonic() - run.stop_heard_at < BARRIER_S:
-            return False
-        if still_open:
-            run.problems.append(f"{still_open} of {len(states)} processes did not end their stream")
-    if workers < run.expected_workers:
-        run.problems.append(f"{workers} of {run.expected_workers} workers were recorded")
-    if lost := sum(state == "lost" for _role, state in states):
-        run.problems.append(f"{lost} of {len(states)} processes were lost before they had ended their stream")
-    return True
+    """Whether every expected stream has ended, or waiting longer makes no sense."""
+    assert run.key is not None
+    processes = run_writer.processes_of(connection, run.key)
+    workers = sum(process.role == "worker" for process in processes)
+    if workers >= run.expected_workers and all(process.state != "open" for process in processes):
+        return True
+    return run.stop_heard_at is not None and time.monotonic() - run.stop_heard_at >= BARRIER_S
 
 
-def finalise(run: Run, connection: Connection) -> tuple[int, str]:
-    """Decide and store the verdict of a run whose streams have ended; return its exit code and a text."""
+def finalise(run: Run, connection: Connection) -> Finished:
+    """Decide and store state and verdict of a run whose streams have ended."""
+    assert run.key is not None
     assert run.stopped_at is not None
-    run_writer.finish_run(connection, run.row.id, state="completed", stopped_at=run.stopped_at, verdict=None)
+    processes = run_writer.processes_of(connection, run.key)
+    problems = [*run.problems, *_missing(processes, run.expected_workers)]
+    windows = degradations(connection, processes, run.stopped_at)
+    # The state first: facts of a running run would count what is on its way.
+    run_writer.finish_run(
+        connection, run.key, state="completed", stopped_at=run.stopped_at, degradations=windows
+    )
     with connection.begin():
-        facts = run_facts(connection, run.row.id, problems=tuple(run.problems))
+        facts = run_facts(connection, run.key, problems=tuple(problems))
     verdict = decide(facts, run.settings.objectives)
-    body: dict[str, Any] = {**verdict.to_dict(), "problems": run.problems}
+    body: dict[str, Any] = {**verdict.to_dict(), "problems": problems}
     stored = {
         "verdict": verdict.kind,
         "exit_code": verdict.exit_code,
         "decided_at": time.time(),
         "body": json.dumps(body, ensure_ascii=False),
     }
-    state = "degraded" if run.problems else "completed"
-    run_writer.finish_run(connection, run.row.id, state=state, stopped_at=run.stopped_at, verdict=stored)
-    return verdict.exit_code, _text(run, verdict, facts.ledger)
+    generating = [process for process in processes if process.role != "master"]
+    if not any(process.state == "closed" for process in generating):
+        state = "failed"  # nothing that made load came to its end
+    else:
+        state = "degraded" if problems or windows else "completed"
+    run_writer.finish_run(
+        connection, run.key, state=state, stopped_at=run.stopped_at, degradations=windows, verdict=stored
+    )
+    return Finished(state, verdict.kind, verdict.exit_code, _text(run, verdict, facts.ledger))
+
+
+def _missing(processes: list[run_writer.ProcessState], expected_workers: int) -> list[str]:
+    problems = []
+    workers = sum(process.role == "worker" for process in processes)
+    if still_open := sum(process.state == "open" for process in processes):
+        problems.append(f"{still_open} of {len(processes)} processes did not end their stream")
+    if workers < expected_workers:
+        problems.append(f"{workers} of {expected_workers} workers were recorded")
+    if lost := sum(process.state == "lost" for process in processes):
+        problems.append(f"{lost} of {len(processes)} processes were lost before they had ended their stream")
+    return problems
 
 
 def _text(run: Run, verdict: Verdict, ledger: Ledger) -> str:

@@ -1,32 +1,52 @@
-"""The recorder's main loop: hear Locust processes, write batches, watch owned runs, end when alone."""
+"""The recorder's main loop: hear Locust processes, keep batches, watch owned runs, end when alone."""
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from pathlib import Path
 
-from streamlab_plugin.core.errors import EXIT_INFRASTRUCTURE, EXIT_MET
-from streamlab_plugin.link.message import Ack, Notice, VerdictReached
+from streamlab_plugin.core.errors import EXIT_INFRASTRUCTURE, EXIT_MET, StreamlabError
+from streamlab_plugin.link.message import (
+    Ack,
+    Notice,
+    OrderDone,
+    Progress,
+    Refused,
+    StopRequested,
+    VerdictReached,
+)
 from streamlab_plugin.link.server import Server
-from streamlab_plugin.recorder.desk import DATABASE_ERRORS, Desk, reason
+from streamlab_plugin.recorder.desk import ABORT_AFTER_S, Desk
 from streamlab_plugin.recorder.finalise import finalise, may_finalise
+from streamlab_plugin.recorder.housekeeping import Housekeeping
 from streamlab_plugin.recorder.run import Run
+from streamlab_plugin.recorder.storage import Storage
 from streamlab_plugin.recorder.watch import due
 from streamlab_plugin.store import run_writer
 from streamlab_plugin.store.batch import StreamWrite
+from streamlab_plugin.store.failure import DATABASE_ERRORS, reason
+from streamlab_plugin.store.spool import Spool
 
 logger = logging.getLogger(__name__)
 
 WRITE_EVERY_S = 0.1
 WRITE_ROWS = 5_000
+# While a write takes long, the next one is larger instead of more frequent.
+SLOW_WRITE_S = 0.2
+SLOW_WRITE_ROWS = 30_000
 WATCH_EVERY_S = 1.0
-# Alone this long, with everything written: the recorder ends.
+# Watching may take this share of the time at most: on a distant database each look costs round trips.
+WATCH_SHARE = 0.2
+# Rows that neither database nor spool takes; with more, nothing is read and the clients keep theirs.
+HOLD_ROWS = 30_000
+# Alone this long, with everything durable: the recorder ends.
 LINGER_S = 1.0
-# An owner that hung up may only have lost its connection.
-ABORT_AFTER_S = 3.0
-# A database that refuses this long ends the recorder; the clients still hold what is not acknowledged.
+# Alone this long, with something left to do that cannot be done: it ends all the same.
 GIVE_UP_S = 60.0
+PROGRESS_EVERY_S = 0.5
+ERRAND_PAUSE_S = 0.005
 
 
 class Recorder:
@@ -36,119 +56,182 @@ class Recorder:
         server: Where they connect.
         database_url: Where records go.
         key_file: The pseudonym key, made on first use.
+        spool: Where records wait for a database that does not answer.
     """
 
-    def __init__(self, server: Server, database_url: str, key_file: Path) -> None:
+    def __init__(self, server: Server, database_url: str, key_file: Path, spool: Spool) -> None:
         self._server = server
-        self._desk = Desk(database_url, key_file)
+        self._storage = Storage(database_url, spool, self._notify)
+        self._desk = Desk(self._storage, database_url, key_file)
+        self._housekeeping = Housekeeping(self._desk, self._storage)
         self._pending: list[StreamWrite] = []
         self._written_at = self._watched_at = self._busy_at = time.monotonic()
-        self._failing_since: float | None = None
+        self._write_took_s = self._watch_took_s = 0.0
+        self._told_at = 0.0
 
     def serve(self) -> int:
-        """Run until the last client has gone and everything is written; return the process's exit code."""
+        """Run until the last client has gone and everything is durable; return the process's exit code."""
         while True:
-            if self._failing_since is None:
-                for connection, message in self._server.poll(WRITE_EVERY_S / 2):
-                    if message is None:
-                        self._write()
-                        self._desk.lose(connection)
-                    else:
-                        self._desk.hear(connection, message)
-                    if self._desk.held >= WRITE_ROWS:
-                        self._write()
+            if self._pending_rows < HOLD_ROWS:
+                self._hear()
             else:
-                time.sleep(WRITE_EVERY_S)
-                if due(self._failing_since, GIVE_UP_S):
-                    logger.error("the database refused for %d s; giving up", GIVE_UP_S)
-                    return EXIT_INFRASTRUCTURE
-            if due(self._written_at, WRITE_EVERY_S):
+                time.sleep(WRITE_EVERY_S / 2)
+            if due(self._written_at, max(WRITE_EVERY_S, self._write_took_s)):
                 self._write()
-            if self._failing_since is None and due(
-                self._watched_at, WRITE_EVERY_S if self._desk.owned else WATCH_EVERY_S
-            ):
-                self._watch()
+            self._storage.replay()
+            self._desk.tell_opened()
+            self._watch()
+            self._run_errands()
             if self._server.connections:
                 self._busy_at = time.monotonic()
-            elif due(self._busy_at, LINGER_S) and not self._pending and not self._desk.owned:
+            elif due(self._busy_at, LINGER_S) and self._may_end():
                 return self._end()
 
-    def _end(self) -> int:
-        self._server.stop_listening()
-        if self._desk.writer is not None:
-            self._desk.writer.close()
-        return EXIT_MET
+    @property
+    def _pending_rows(self) -> int:
+        return sum(write.records for write in self._pending)
+
+    def _hear(self) -> None:
+        most_rows = SLOW_WRITE_ROWS if self._write_took_s > SLOW_WRITE_S else WRITE_ROWS
+        for connection, message in self._server.poll(
+            ERRAND_PAUSE_S if self._desk.errands else WRITE_EVERY_S / 2
+        ):
+            if message is None:
+                self._write()
+                self._desk.lose(connection)
+            else:
+                self._desk.hear(connection, message)
+            if self._desk.held >= most_rows:
+                self._write()
 
     def _write(self) -> None:
+        began = time.monotonic()
+        self._pending += self._desk.singles
+        self._desk.singles.clear()
+        self._pending += [write for stream in self._desk.streams.values() if (write := stream.take())]
+        if self._pending and self._storage.keep(self._pending):
+            written, self._pending = self._pending, []
+            for write in written:
+                self._acknowledge(write)
         self._written_at = time.monotonic()
-        if self._desk.writer is None:
-            return
-        try:
-            if not self._pending:
-                for stream in self._desk.streams.values():
-                    if write := stream.take():
-                        self._pending.append(write)
-            if self._pending:
-                self._desk.writer.write(self._pending)
-        except DATABASE_ERRORS as error:
-            self._failed(error)
-            return
-        self._failing_since = None
-        written, self._pending = {write.process_id: write for write in self._pending}, []
-        for process, stream in list(self._desk.streams.items()):
-            write = written.get(stream.process_id)
-            if write is None:
-                continue
-            stream.stored_frame = write.last_frame
-            if home := self._desk.homes.get(process):
-                home.send(Ack(process, write.last_frame))
-            if write.closed_at is not None:
-                del self._desk.streams[process]
+        self._write_took_s = self._written_at - began
 
-    def _failed(self, error: Exception) -> None:
-        if self._failing_since is None:
-            self._failing_since = time.monotonic()
-            text = f"the database cannot be written ({reason(error)}); records are kept and tried again"
-            logger.error(text)
-            for home in set(self._desk.homes.values()):
-                home.send(Notice(text))
+    def _acknowledge(self, write: StreamWrite) -> None:
+        stream = self._desk.streams.get(write.process)
+        if stream is None:
+            return
+        stream.durable_frame = write.last_frame
+        if home := self._desk.homes.get(write.process):
+            home.send(Ack(write.process, write.last_frame))
+        if write.closed_at is not None:
+            del self._desk.streams[write.process]
+
+    def _notify(self, text: str) -> None:
+        for home in set(self._desk.homes.values()):
+            home.send(Notice(text))
+
+    # --- watching and ending runs -------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        self._watched_at = time.monotonic()
+        pause_s = WRITE_EVERY_S if self._desk.ending else WATCH_EVERY_S
+        if not due(self._watched_at, max(pause_s, self._watch_took_s / WATCH_SHARE)):
+            return
+        began = time.monotonic()
         for name, run in list(self._desk.runs.items()):
+            if not self._storage.is_up:
+                break
             try:
                 self._watch_run(name, run)
             except DATABASE_ERRORS as error:
-                self._failed(error)
+                self._storage.failed(error)
             except Exception:  # the loop must outlive a mistake in one detector
                 logger.exception("run %s could not be watched", name)
+        self._watched_at = time.monotonic()
+        self._watch_took_s = self._watched_at - began
 
     def _watch_run(self, name: str, run: Run) -> None:
-        connection = self._desk.ready()[0].connection
+        connection = self._storage.open().connection
+        if run.key is None:
+            run.key = run_writer.run_key(connection, name)
+            if run.key is None:
+                return  # its opening still waits in the spool
         watch = self._desk.watches.get(name)
         if run.owner_left_at is not None:
-            if due(run.owner_left_at, ABORT_AFTER_S):
-                self._abort(name, run)
+            if due(run.owner_left_at, ABORT_AFTER_S) and self._storage.is_drained:
+                self._abort(name, run, run.key)
         elif run.stopped_at is None:
             if watch is not None:
-                watch.step(time.time())
-        elif may_finalise(run, connection):
+                watch.step(connection, time.time())
+            if run.owner is not None and not run.stop_is_requested:
+                run.stop_is_requested = run_writer.stop_was_requested(connection, run.key)
+                if run.stop_is_requested:
+                    run.owner.send(StopRequested(name))
+        elif self._storage.is_drained and may_finalise(run, connection):
             self._write()
             if watch is not None:
-                watch.step(max(time.time(), run.stopped_at), is_last=True)
-            exit_code, text = finalise(run, connection)
+                watch.step(connection, max(time.time(), run.stopped_at), is_last=True)
+            finished = finalise(run, connection)
             if run.owner is not None:
-                run.owner.send(VerdictReached(run.row.run, exit_code, text))
+                run.owner.send(VerdictReached(run.row.run, finished.exit_code, finished.text))
             self._desk.forget(name)
 
-    def _abort(self, name: str, run: Run) -> None:
+    def _abort(self, name: str, run: Run, key: int) -> None:
         """The owner vanished in mid-run: nobody will say when it stopped."""
         if any(
             stream.run is run for stream in self._desk.streams.values() if stream.process in self._desk.homes
         ):
             return  # its workers are still sending
-        connection = self._desk.ready()[0].connection
+        connection = self._storage.open().connection
         if watch := self._desk.watches.get(name):
-            watch.step(time.time(), is_last=True)
-        run_writer.finish_run(connection, run.row.id, state="aborted", stopped_at=time.time(), verdict=None)
+            watch.step(connection, time.time(), is_last=True)
+        run_writer.finish_run(connection, key, state="aborted", stopped_at=time.time())
         self._desk.forget(name)
+
+    # --- orders, housekeeping, the end --------------------------------------------------------------------
+
+    def _run_errands(self) -> None:
+        if not self._desk.errands:
+            self._housekeeping.step()
+            return
+        connection, errand = self._desk.errands[0]
+        try:
+            text = errand.step()
+            if errand.result is not None:
+                connection.send(OrderDone(json.dumps(errand.result).encode()))
+                del self._desk.errands[0]
+            elif due(self._told_at, PROGRESS_EVERY_S):
+                self._told_at = time.monotonic()
+                connection.send(Progress(text))
+        except StreamlabError as error:
+            connection.send(Refused(str(error), error.exit_code))
+            del self._desk.errands[0]
+        except DATABASE_ERRORS as error:
+            self._storage.failed(error)
+            connection.send(Refused(f"the database cannot be used: {reason(error)}", EXIT_INFRASTRUCTURE))
+            del self._desk.errands[0]
+        except Exception as error:
+            logger.exception("an order failed")
+            connection.send(Refused(f"the order failed in the recorder: {error!r}", EXIT_INFRASTRUCTURE))
+            del self._desk.errands[0]
+
+    def _may_end(self) -> bool:
+        if due(self._busy_at, GIVE_UP_S):
+            return True
+        is_durable = not self._pending and not self._desk.errands
+        return (
+            is_durable
+            and not self._desk.ending
+            and self._storage.spool.is_empty
+            and (self._housekeeping.is_done)
+        )
+
+    def _end(self) -> int:
+        self._server.stop_listening()
+        try:
+            self._storage.close()
+        except DATABASE_ERRORS as error:
+            logger.error("the database could not be closed (%s)", reason(error))
+        if self._pending:
+            logger.error("%d records could not be kept anywhere", self._pending_rows)
+            return EXIT_INFRASTRUCTURE
+        return EXIT_MET

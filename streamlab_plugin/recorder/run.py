@@ -49,12 +49,14 @@ class Run:
     settings: Compiled
     drift: SchemaDrift | None
     streams: dict[str, Stream] = field(default_factory=dict)
+    key: int | None = None  # in the database, once it is known
     owner: Connection | None = None  # set only in the recorder beside the owner
     owner_left_at: float | None = None  # monotonic; the owner hung up before the test had stopped
     stopped_at: float | None = None
     stop_heard_at: float | None = None  # monotonic
     expected_workers: int = 0
     problems: list[str] = field(default_factory=list)
+    stop_is_requested: bool = False
 
 
 def make_run(row: RunRow) -> Run:

@@ -17,8 +17,8 @@ from streamlab_plugin.detect.judge import describe
 from streamlab_plugin.knowledge.occurrence import OccurrenceKey, Occurrences
 from streamlab_plugin.knowledge.signature import fingerprint
 from streamlab_plugin.privacy.plan import Redactor
-from streamlab_plugin.recorder.rollup import Delta, Load, Rollups
-from streamlab_plugin.store.batch import Key, Kind, StreamWrite
+from streamlab_plugin.recorder.rollup import Count, Counts
+from streamlab_plugin.store.batch import Key, Kind, StreamWrite, storable
 
 if TYPE_CHECKING:
     from streamlab_plugin.core.record import RawRecord
@@ -34,6 +34,9 @@ KEYS_LIMIT = 5_000
 # The processor is offered to others after so many records (about 0.3 ms): where the recorder shares a core
 # with the load generator or the target, a whole time slice of waiting would show in their round trips.
 YIELD_RECORDS = 32
+LAST_SECOND = 2**31 - 1
+SIZE_LIMIT = 2**40
+LATENCY_LIMIT_MS = 1e10
 # Operations that have no answer of their own to wait for.
 _UNANSWERED = frozenset({"connect", "close", "push", "deliver", "subscribe"})
 _OUTCOME_CODES: dict[str, int] = {name: code for code, name in enumerate(OUTCOMES)}
@@ -43,34 +46,36 @@ _encode = msgspec.json.encode
 class Stream:
     """Turn the frames of one process into rows, rollups and occurrences."""
 
-    def __init__(self, run: Run, process: str, row: ProcessRow, pseudonyms: Pseudonyms, load: Load) -> None:
+    def __init__(self, run: Run, process: str, row: ProcessRow, pseudonyms: Pseudonyms) -> None:
         self.run = run
         self.process = process
-        self.process_id = row.id
-        self.stored_frame = row.last_frame  # in the database
         self.last_frame = row.last_frame  # received
         self.produced = row.produced
-        self.quarantined = row.quarantined
         self.dropped: dict[str, int] = {}
         self.users = 0
+        self.seen_at = 0.0
         self.closed_at: float | None = None
         self.is_closed = row.state == "closed"
+        self.durable_frame = row.last_frame  # in the database or the spool
+        self._taken_frame = row.last_frame  # handed to the writer or the spool
+        self._quarantined = 0
         self._rules = run.settings.rules.rules
         self._judge = run.settings.judge
         self._judges_payload = any(
             comparison.field.startswith("payload.") for rule in self._rules for comparison in rule.condition
         )
         self._redactor = Redactor(run.settings.policy, pseudonyms)
+        self._privacy_taken: dict[str, int] = {}
         self._pseudonym = pseudonyms.of
-        self._rollups = Rollups(load, is_resumed=row.last_frame > 0)
+        self._counts = Counts()
         self._occurrences = Occurrences()
         self._keys: dict[Kind, dict[tuple[str, ...], Key]] = {"series": {}, "shapes": {}, "errors": {}}
+        self._new_keys: list[Key] = []
         self._series = self._keys["series"]
         self._latest_shapes: dict[str, tuple[tuple[str, ...], Key]] = {}
         self._rows: list[Any] = []
         self._lean: list[Any] = []
         self._gauges: dict[int, int] = {}
-        self._is_touched = False
 
     @property
     def held(self) -> int:
@@ -83,14 +88,14 @@ class Stream:
             return
         self.last_frame = frame.number
         self.produced, self.dropped, self.users = frame.produced, frame.dropped, frame.users
+        self.seen_at = frame.at
         self._gauges[int(frame.at)] = frame.users
-        self.quarantined += frame.unreadable
-        self._is_touched = True
+        self._quarantined += frame.unreadable
         for count, record in enumerate(frame.records):
             try:
                 self._process(record)
             except Exception:  # noqa: BLE001 - guard line: one odd record must not stop the others
-                self.quarantined += 1
+                self._quarantined += 1
             if not count % YIELD_RECORDS:
                 os.sched_yield()
 
@@ -100,35 +105,40 @@ class Stream:
             return
         self.last_frame = message.number
         self.produced, self.dropped, self.closed_at = message.produced, message.dropped, message.closed_at
-        self._is_touched = self.is_closed = True
+        self.seen_at = message.closed_at
+        self.is_closed = True
 
     def take(self) -> StreamWrite | None:
-        """Return what the next write shall store, or None when nothing changed."""
-        if not self._is_touched:
+        """Return what came in since the last call, or None when nothing did."""
+        if self.last_frame == self._taken_frame:
             return None
-        # Reads from the database at times and may fail: before anything is taken.
-        rollups = self._rollups.take_changed()
-        rows, self._rows = self._rows, []
-        lean, self._lean = self._lean, []
-        gauges, self._gauges = self._gauges, {}
-        self._is_touched = False
-        return StreamWrite(
-            self.process_id,
-            self.run.row.run_day,
-            self.stored_frame,
-            self.last_frame,
-            self.produced,
-            self.quarantined,
-            dict(self.dropped),
-            dict(self._redactor.counts),
-            self.users,
-            self.closed_at,
-            rows,
-            lean,
-            rollups,
-            [(*row[:-1], _encode(row.exemplars).decode()) for row in self._occurrences.take_changed()],
-            list(gauges.items()),
-        )
+        counts = self._redactor.counts
+        privacy = {name: more for name in counts if (more := counts[name] - self._privacy_taken.get(name, 0))}
+        write = StreamWrite(
+            self.process, self.run.row.run_day, self._taken_frame, self.last_frame, self.produced,
+            dict(self.dropped), self.users, self.seen_at, self._quarantined, privacy, self.closed_at, 0,
+            self._unstored_keys(), self._rows, self._lean, self._counts.take(), self._take_occurrences(),
+            list(self._gauges.items()),
+        )  # fmt: skip
+        self._taken_frame = self.last_frame
+        self._privacy_taken = dict(counts)
+        self._quarantined, self._gauges = 0, {}
+        self._rows, self._lean = [], []
+        return write
+
+    def _unstored_keys(self) -> list[Key]:
+        """Return the keys that have no integer yet; one that went to the spool may have none for long."""
+        self._new_keys = [key for key in self._new_keys if key.id is None]
+        return list(self._new_keys)
+
+    def _take_occurrences(self) -> list[tuple[Any, ...]]:
+        return [
+            (
+                *(storable(value) if isinstance(value, str) else value for value in row[:-1]),
+                _encode(row.exemplars).decode(),
+            )
+            for row in self._occurrences.take_changed()
+        ]
 
     def _process(self, record: RawRecord) -> None:
         (
@@ -136,6 +146,11 @@ class Stream:
             wait_ms, size_bytes, payload, outcome, status, error_type, error_message, correlation_id, stream,
             stream_seq, fault,
         ) = record  # fmt: skip
+        # Also refuses what is not a number; the limits are those of the columns and of the clock.
+        if not (0 <= started_at < LAST_SECOND and 0 <= size_bytes < SIZE_LIMIT) or (
+            latency_ms is not None and not -LATENCY_LIMIT_MS < latency_ms < LATENCY_LIMIT_MS
+        ):
+            raise ValueError("a time or size that cannot be")
         name = (protocol, operation, endpoint, direction, user_class)
         series = self._series.get(name) or self._key(
             "series", name, (protocol, operation, "(other)", direction, "")
@@ -190,26 +205,26 @@ class Stream:
         size_bytes: int,
     ) -> None:
         name = (int(started_at + (latency_ms or 0.0) / 1000.0), series)
-        deltas = self._rollups.deltas
-        delta = deltas.get(name)
-        if delta is None:
-            delta = deltas[name] = Delta()
-        delta.count += 1
-        delta.size_sum += size_bytes
+        counts = self._counts.by_second
+        count = counts.get(name)
+        if count is None:
+            count = counts[name] = Count()
+        count.requests += 1
+        count.size_sum += size_bytes
         if outcome == "success":
             if operation not in _UNANSWERED:
-                delta.answered += 1
+                count.answered += 1
         elif outcome == "interrupted":
-            delta.interrupted += 1
+            count.interrupted += 1
             return
         else:
-            delta.errors += 1
+            count.errors += 1
             if outcome == "timeout":
-                delta.timeouts += 1
+                count.timeouts += 1
             elif status and operation not in _UNANSWERED:
-                delta.answered += 1
+                count.answered += 1
         if latency_ms is not None:
-            delta.latencies_ms.append(latency_ms)
+            count.latencies_ms.append(latency_ms)
 
     def _find(
         self,
@@ -283,4 +298,5 @@ class Stream:
 
     def _remember(self, kind: Kind, name: tuple[str, ...], values: tuple[str, ...]) -> Key:
         key = self._keys[kind][name] = Key(kind, values)
+        self._new_keys.append(key)
         return key

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from streamlab_plugin.detect.window import WindowCount, evaluate_windows
 from streamlab_plugin.knowledge.fix import suggest
-from streamlab_plugin.knowledge.occurrence import OccurrenceKey, Occurrences
+from streamlab_plugin.knowledge.occurrence import PERIOD_S, OccurrenceKey, Occurrences
 from streamlab_plugin.knowledge.signature import fingerprint, worst
-from streamlab_plugin.store import run_writer
+from streamlab_plugin.store import run_writer, signature_writer
 from streamlab_plugin.store.finding_queries import OccurrenceCount, occurrences_since
 from streamlab_plugin.store.live_queries import window_counts
 
@@ -26,15 +26,17 @@ if TYPE_CHECKING:
 
 LATE_S = 2
 LOOK_BACK_S = 60
+# Counts of window findings are remembered this long; their buckets are 10 s wide.
+KEEP_S = 120
 
 
 class Known:
     """A signature as far as this run knows it."""
 
-    __slots__ = ("base", "buckets", "first_at", "last_at", "row", "severity")
+    __slots__ = ("buckets", "first_at", "last_at", "row", "saved", "severity")
 
-    def __init__(self, base: int | None, row: OccurrenceCount) -> None:
-        self.base = base
+    def __init__(self, saved: int, row: OccurrenceCount) -> None:
+        self.saved = saved  # how much of this run is in the signature's count
         self.buckets: dict[tuple[int, int], int] = {}
         self.first_at = row.first_at
         self.last_at = row.last_at
@@ -46,16 +48,16 @@ class Watch:
     """Evaluate windows and keep signatures for one run.
 
     Args:
-        connection: The recorder's writing connection.
-        process_id: The owner's process; window findings are stored as its occurrences.
+        process: The owner's process; window findings are stored as its occurrences.
     """
 
-    def __init__(self, run: Run, connection: Connection, process_id: int) -> None:
+    def __init__(self, run: Run, process: str) -> None:
         self._run = run
-        self._connection = connection
-        self._process_id = process_id
+        self._process = process
+        self._process_key: int | None = None
         self._known: dict[str, Known] = {}
         self._windows = Occurrences()
+        self._window_counts: dict[tuple[str, int], int] = {}
         self._evaluated = int(run.row.started_at)
         rules = run.settings.rules
         judges: list[Any] = [*rules.rules, *rules.windows]
@@ -63,22 +65,40 @@ class Watch:
         if rules.drift is not None:
             self._texts[rules.drift.name] = rules.drift
 
-    def step(self, now: float, *, is_last: bool = False) -> None:
-        """Evaluate the seconds that are complete by *now*; the last step looks at everything."""
-        until = int(now) + 1 if is_last else int(now) - LATE_S
-        for second in range(max(self._evaluated + 1, until - LOOK_BACK_S), until + 1):
-            self._evaluate(second)
-            self._evaluated = second
-        since = int(self._run.row.started_at) - 10 if is_last else until - LOOK_BACK_S
-        with self._connection.begin():
-            rows = occurrences_since(self._connection, self._run.row.id, since)
-        for name in self._take_in(rows):
-            self._save(self._known[name], name)
+    def step(self, connection: Connection, now: float, *, is_last: bool = False) -> None:
+        """Evaluate the seconds that are complete by *now*; the last step looks at everything.
 
-    def _evaluate(self, until: int) -> None:
-        for rule in self._run.settings.rules.windows:
-            with self._connection.begin():
-                found = window_counts(self._connection, self._run.row.id, until - rule.window_s, until)
+        *connection* is the recorder's writing one.
+        """
+        assert self._run.key is not None
+        if self._process_key is None:
+            self._process_key = run_writer.process_key(connection, self._process)
+            if self._process_key is None:
+                return  # its opening still waits in the spool
+        until = int(now) + 1 if is_last else int(now) - LATE_S
+        # From the beginning of a bucket: after a restart it is counted again as a whole.
+        earliest = (until - LOOK_BACK_S) // PERIOD_S * PERIOD_S
+        for second in range(max(self._evaluated + 1, earliest), until + 1):
+            self._evaluate(connection, second, self._run.key)
+            self._evaluated = second
+        self._store_windows(connection, self._process_key, until)
+        since = int(self._run.row.started_at) - 10 if is_last else until - LOOK_BACK_S
+        with connection.begin():
+            rows = occurrences_since(connection, self._run.key, since)
+        for name in self._take_in(connection, rows, self._run.key):
+            self._save(connection, self._known[name], name, self._run.key)
+
+    def _evaluate(self, connection: Connection, until: int, run_key: int) -> None:
+        windows = self._run.settings.rules.windows
+        if not windows:
+            return
+        with connection.begin():
+            found_by_length = {
+                length: window_counts(connection, run_key, until - length, until)
+                for length in {rule.window_s for rule in windows}
+            }
+        for rule in windows:
+            found = found_by_length[rule.window_s]
             counts = {name: WindowCount(*pair) for name, pair in found.items()}
             for finding in evaluate_windows((rule,), counts):
                 name = fingerprint(rule.anomaly_type, finding.protocol, finding.endpoint, "", rule.name)
@@ -93,21 +113,29 @@ class Watch:
                 )
                 exemplar = {"at": until, "value": finding.value, "limit": finding.limit}
                 self._windows.add(key, float(until), partial(_sample, finding.message, exemplar))
-        rows = self._windows.take_changed()
-        if rows:
-            with self._connection.begin():
-                for row in rows:
-                    values = {**row._asdict(), "exemplars": json.dumps(row.exemplars)}
-                    run_writer.save_occurrence(self._connection, self._process_id, values)
 
-    def _take_in(self, rows: list[OccurrenceCount]) -> set[str]:
+    def _store_windows(self, connection: Connection, process_key: int, newest: int) -> None:
+        rows = self._windows.take_changed()
+        if not rows:
+            return
+        counts = self._window_counts
+        with connection.begin():
+            for row in rows:
+                place = (row.fingerprint, row.start)
+                counts[place] = counts.get(place, 0) + row.count
+                values = {**row._asdict(), "count": counts[place], "exemplars": json.dumps(row.exemplars)}
+                signature_writer.save_occurrence(connection, process_key, values)
+        for place in [place for place in counts if place[1] < newest - KEEP_S]:
+            del counts[place]
+
+    def _take_in(self, connection: Connection, rows: list[OccurrenceCount], run_key: int) -> set[str]:
         """Update what is known and return the fingerprints that changed."""
         changed = set()
         for row in rows:
             known = self._known.get(row.fingerprint)
             if known is None:
-                base = run_writer.signature_base(self._connection, row.fingerprint, self._run.row.id)
-                known = self._known[row.fingerprint] = Known(base, row)
+                saved = signature_writer.counted_already(connection, row.fingerprint, run_key)
+                known = self._known[row.fingerprint] = Known(saved, row)
             place = (row.process_id, row.start)
             if known.buckets.get(place) == row.count:
                 continue
@@ -118,8 +146,8 @@ class Watch:
             changed.add(row.fingerprint)
         return changed
 
-    def _save(self, known: Known, fingerprint: str) -> None:
-        row, run_id = known.row, self._run.row.id
+    def _save(self, connection: Connection, known: Known, fingerprint: str, run_key: int) -> None:
+        row = known.row
         rule = self._texts.get(row.rule)
         values = {
             "fingerprint": fingerprint, "anomaly_type": row.anomaly_type, "protocol": row.protocol,
@@ -127,8 +155,7 @@ class Watch:
             "description": rule.description if rule else row.rule, "severity": known.severity,
             "status": "new",
             "first_seen": known.first_at, "last_seen": known.last_at,
-            "count": (known.base or 0) + sum(known.buckets.values()),
-            "first_run_id": run_id, "last_run_id": run_id,
+            "first_run_id": run_key, "last_run_id": run_key,
         }  # fmt: skip
         fixes = [
             {
@@ -137,7 +164,9 @@ class Watch:
             }
             for fix in suggest(rule.fixes if rule else (), known.severity)
         ]  # fmt: skip
-        run_writer.save_signature(self._connection, values, fixes)
+        total = sum(known.buckets.values())
+        signature_writer.save_signature(connection, values, total - known.saved, fixes)
+        known.saved = total
 
 
 def _sample(message: str, exemplar: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from streamlab_plugin.link.message import OpenProcess, encode
 from streamlab_plugin.link.track import Track
+
+OPENING = OpenProcess("r", "p", "standalone", 1, 1.0)
+
+
+def _again(acknowledged: int) -> bytes:
+    return encode(msgspec.structs.replace(OPENING, is_retold=True, acknowledged=acknowledged))
 
 
 def _track() -> Track:
-    track = Track(run="r", open_run=b"run", open_process=b"process", process="p")
+    track = Track(run="r", open_run=b"run", open_process=OPENING, process="p")
     for body in (b"one", b"two", b"three"):
         track.keep(track.next_number(), body)
     return track
@@ -19,13 +28,13 @@ class TestTrack:
         """Opening words first, then frames, then the stop."""
         track = _track()
         track.stop_run = b"stop"
-        assert [b"run", b"process", b"one", b"two", b"three", b"stop"] == list(track.retold())
+        assert [b"run", _again(0), b"one", b"two", b"three", b"stop"] == list(track.retold())
 
     def test_acknowledged_frames_are_forgotten(self) -> None:
-        """An acknowledgement covers everything before it, and the bytes are free."""
+        """An acknowledgement covers everything before it, the bytes are free, and the next one is told."""
         track = _track()
         track.acknowledge(2)
-        assert [b"run", b"process", b"three"] == list(track.retold())
+        assert [b"run", _again(2), b"three"] == list(track.retold())
         assert len(b"three") == track.unacked_bytes
 
     def test_an_owner_is_finished_with_the_verdict(self) -> None:

@@ -2,154 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-import socket
-import sqlite3
-import subprocess
-import sys
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import pytest
+from recorder_process import Client, Recorder, a_frame, opening, records
 
-from streamlab_plugin import config
-from streamlab_plugin.core.record import RawRecord
-from streamlab_plugin.link.framing import Unframer, frame
 from streamlab_plugin.link.message import (
     LINK_VERSION,
-    Ack,
     CloseProcess,
-    Downlink,
-    Frame,
-    Hello,
     OpenProcess,
-    OpenRun,
     Refused,
     RunOpened,
     StopRun,
     Unrecorded,
-    Uplink,
     VerdictReached,
     Welcome,
-    decode_downlink,
-    encode,
 )
 
 
-class Recorder:
-    """A recorder process of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = folder / "r.sock"
-        self.database = folder / "test.db"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it and wait for its socket."""
-        environment = {
-            **os.environ,
-            "STREAMLAB_DATABASE_URL": f"sqlite:///{self.database}",
-            "STREAMLAB_KEY_FILE": str(self.folder / "key"),
-        }
-        command = [sys.executable, "-m", "streamlab_plugin.recorder", "--socket", str(self.path)]
-        with open(self.folder / "recorder.log", "ab") as log:
-            self.process = subprocess.Popen(command, env=environment, stderr=log)
-
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Read from the database."""
-        with contextlib.closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
-            return connection.execute(sql).fetchall()
-
-    def end(self) -> int:
-        """Wait for it to end by itself."""
-        assert self.process is not None
-        return self.process.wait(20)
-
-
-class Client:
-    """The Locust side, by hand."""
-
-    def __init__(self, recorder: Recorder, role: str = "standalone", version: int = LINK_VERSION) -> None:
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(20)
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                self.socket.connect(str(recorder.path))
-                break
-            except OSError:
-                assert time.monotonic() < deadline, (recorder.folder / "recorder.log").read_text()
-                time.sleep(0.02)
-        self.unframer = Unframer()
-        self.heard: list[Downlink] = []
-        self.say(Hello(version, os.getpid(), role))
-
-    def say(self, *messages: Uplink) -> None:
-        """Send messages."""
-        for message in messages:
-            self.socket.sendall(frame(encode(message)))
-
-    def hear(self, kind: type[Any]) -> Any:
-        """Return the next message of *kind*, remembering the others."""
-        while True:
-            for index, message in enumerate(self.heard):
-                if isinstance(message, kind):
-                    return self.heard.pop(index)
-            data = self.socket.recv(65536)
-            assert data, "the recorder hung up"
-            self.heard += [decode_downlink(body) for body in self.unframer.feed(data)]
-
-    def hear_ack(self, number: int) -> None:
-        """Wait until everything up to *number* is on disk."""
-        while self.hear(Ack).number < number:
-            pass
-
-    def close(self) -> None:
-        """Hang up."""
-        self.socket.close()
-
-
-def records(first: int, count: int, **changes: Any) -> list[RawRecord]:
-    """Return *count* records numbered from *first*."""
-    plain = RawRecord(
-        0, "http", "GET", "/a", "out", "App", time.time(), None, 12.5, None, 20,
-        b'{"status":"ok","name":"Anna"}',
-        "success", 200, None, None, "c", None, None, None,
-    )  # fmt: skip
-    return [plain._replace(seq=number, **changes) for number in range(first, first + count)]
-
-
-def opening(
-    run: str = "run-1", process: str = "p-1", role: str = "standalone"
-) -> tuple[OpenRun, OpenProcess]:
-    """Return the opening words of a stream."""
-    now = time.time()
-    return (
-        OpenRun(run, "test", now, "http://t", "t.py", 0, config.load(environment={}).body(), {}),
-        OpenProcess(run, process, role, os.getpid(), now),
-    )
-
-
-def a_frame(number: int, held: list[RawRecord], process: str = "p-1") -> Frame:
-    """Return a frame whose produced total is the last number."""
-    return Frame(process, number, held[-1].seq, {}, 3, time.time(), held)
-
-
 @pytest.fixture
-def recorder(tmp_path: Path) -> Iterator[Recorder]:
+def recorder(tmp_path: Path, database_url: str) -> Iterator[Recorder]:
     """Return a running recorder."""
-    one = Recorder(tmp_path)
+    one = Recorder(tmp_path, database_url)
     one.start()
     yield one
-    if one.process is not None and one.process.poll() is None:
-        one.process.kill()
-        one.process.wait()
+    one.close()
 
 
 class TestRecorder:
@@ -179,7 +61,8 @@ class TestRecorder:
         assert [('{"status":"ok"}',)] == recorder.query("SELECT payload FROM records_flat")
         client.close()
         recorder.end()
-        assert b"Anna" not in recorder.database.read_bytes()
+        if recorder.url.startswith("sqlite"):
+            assert b"Anna" not in Path(recorder.url.removeprefix("sqlite:///")).read_bytes()
 
     def test_a_repeated_frame_is_stored_once(self, recorder: Recorder) -> None:
         """A client that missed an acknowledgement says everything again."""
@@ -198,9 +81,7 @@ class TestRecorder:
         client.say(*opened, a_frame(1, records(1, 100)))
         client.hear_ack(1)
         client.say(a_frame(2, records(101, 100)))
-        assert recorder.process is not None
-        recorder.process.send_signal(signal.SIGKILL)
-        recorder.process.wait()
+        recorder.kill()
         client.close()
         recorder.start()
         again = Client(recorder)
@@ -251,16 +132,19 @@ class TestRecorder:
         worker.say(OpenProcess("no-such-run", "p-9", "worker", 1, time.time()))
         assert "not in this recorder's database" in worker.hear(Unrecorded).message
 
-    def test_a_worker_may_come_before_the_owner(self, recorder: Recorder) -> None:
+    def test_a_worker_may_come_before_the_owner(self, tmp_path: Path) -> None:
         """The schema is made all the same."""
+        recorder = Recorder(tmp_path, f"sqlite:///{tmp_path}/new.db")
+        recorder.start()
         worker = Client(recorder, role="worker")
         worker.hear(Welcome)
         owner = Client(recorder, role="master")
         owner.say(*opening(role="master"))
         assert RunOpened("run-1") == owner.hear(RunOpened)
+        recorder.close()
 
     def test_a_stream_that_breaks_off_is_lost_and_the_run_has_no_verdict(self, recorder: Recorder) -> None:
-        """A killed worker is noticed: inconclusive, exit 3."""
+        """A killed worker is noticed: inconclusive, exit 3; with nobody else the run has failed."""
         owner, worker = Client(recorder, role="master"), Client(recorder, role="worker")
         owner.say(*opening(process="m", role="master"))
         owner.hear(RunOpened)
@@ -271,7 +155,7 @@ class TestRecorder:
         verdict = owner.hear(VerdictReached)
         assert 3 == verdict.exit_code
         assert "1 of 2 processes were lost" in verdict.text
-        assert [("degraded",)] == recorder.query("SELECT state FROM runs")
+        assert [("failed",)] == recorder.query("SELECT state FROM runs")
 
     def test_a_run_whose_owner_vanished_is_aborted(self, recorder: Recorder) -> None:
         """Nobody will say when it stopped; what it sent is there."""
@@ -282,3 +166,54 @@ class TestRecorder:
         recorder.end()
         assert [("aborted",)] == recorder.query("SELECT state FROM runs")
         assert [(7,)] == recorder.query("SELECT count(*) FROM records")
+
+    def test_a_process_that_only_lost_its_connection_is_not_lost(self, recorder: Recorder) -> None:
+        """It comes again, and its stream goes on where it was."""
+        first = Client(recorder)
+        opened = opening()
+        first.say(*opened, a_frame(1, records(1, 7)))
+        first.hear_ack(1)
+        first.close()
+        recorder.await_rows("SELECT state FROM processes", [("lost",)])
+        again = Client(recorder, is_back=True)
+        retold = msgspec.structs.replace(opened[1], is_retold=True, acknowledged=1)
+        again.say(opened[0], retold, a_frame(2, records(8, 3)))
+        again.hear_ack(2)
+        recorder.await_rows("SELECT state, stored FROM processes", [("open", 10)])
+        again.say(CloseProcess("p-1", 3, 10, {}, time.time()), StopRun("run-1", time.time(), 0))
+        assert "produced 10 · stored 10 · balanced" in again.hear(VerdictReached).text
+
+    def test_a_number_that_is_too_large_costs_only_its_record(self, recorder: Recorder) -> None:
+        """Whatever the column: the frame is acknowledged, and so is the next one."""
+        client = Client(recorder)
+        held = [
+            *records(1, 1), *records(2, 1, status=2**40), *records(3, 1, stream_seq=2**63),
+            *records(4, 1, fault="a\x00b"), *records(5, 1),
+        ]  # fmt: skip
+        client.say(*opening(), a_frame(1, held), a_frame(2, records(6, 1)))
+        client.hear_ack(2)
+        ((stored, quarantined),) = recorder.query("SELECT stored, quarantined FROM processes")
+        assert 6 == stored + quarantined
+        assert {1, 5, 6} <= {seq for (seq,) in recorder.query("SELECT seq FROM records")}
+        assert [] == recorder.query("SELECT status FROM records WHERE status NOT IN (200, 1099511627776)")
+
+    def test_a_damaged_spool_does_not_stop_it(self, tmp_path: Path, database_url: str) -> None:
+        """It is put aside, with a line in the log."""
+        recorder = Recorder(tmp_path, database_url)
+        recorder.spool.parent.mkdir(parents=True)
+        recorder.spool.write_bytes(random.Random(1).randbytes(9000))
+        recorder.start()
+        client = Client(recorder)
+        client.say(*opening(), a_frame(1, records(1, 5)))
+        client.hear_ack(1)
+        assert [(5,)] == recorder.query("SELECT count(*) FROM records")
+        assert "damaged" in recorder.log
+        assert 1 == len(list(recorder.spool.parent.glob("*.spool.*")))
+        recorder.close()
+
+    def test_a_database_that_cannot_be_made_is_refused(self, tmp_path: Path) -> None:
+        """Before the first request, with the exit code of infrastructure."""
+        recorder = Recorder(tmp_path, f"sqlite:///{tmp_path}/no/such/folder.db")
+        recorder.start()
+        assert 4 == Client(recorder).hear(Refused).exit_code
+        recorder.close()

@@ -1,0 +1,107 @@
+"""A batch as bytes: raw records in one blob, everything else in another, both msgpack and compressed.
+
+The names of series, shapes and errors that the batch uses go with the rest, since another recorder, with
+another memory, may be the one that stores it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from streamlab_plugin.store.batch import Delta, Key, StreamWrite
+
+# Level 1 takes 2 µs per record and leaves a third of the bytes.
+_LEVEL = 1
+# Where rows hold keys: positions in Row, LeanRow and Delta.
+_ROW_KEYS = (1, 7, 11)
+_LEAN_KEYS = (1, 5)
+
+
+class _Rest(msgspec.Struct, array_like=True):
+    """A `StreamWrite` without its rows."""
+
+    process: str
+    run_day: int
+    previous_frame: int
+    last_frame: int
+    produced: int
+    dropped: dict[str, int]
+    users: int
+    seen_at: float
+    quarantined: int
+    privacy: dict[str, int]
+    closed_at: float | None
+    evicted: int
+    count: int
+    keys: list[tuple[str, tuple[str, ...]]]
+    deltas: list[tuple[Any, ...]]
+    occurrences: list[tuple[Any, ...]]
+    gauges: list[tuple[int, int]]
+
+
+_encode_rest = msgspec.msgpack.Encoder().encode
+_decode_rest = msgspec.msgpack.Decoder(_Rest).decode
+_decode_rows = msgspec.msgpack.Decoder(tuple[list[list[Any]], list[list[Any]]]).decode
+
+
+def encode(write: StreamWrite) -> tuple[bytes, bytes]:
+    """Return (records, rest) of a batch."""
+    numbers: dict[int, int] = {}
+    keys: list[Key] = []
+
+    def number(key: Any) -> int:
+        known = numbers.get(id(key))
+        if known is None:
+            known = numbers[id(key)] = len(keys)
+            keys.append(key)
+        return known
+
+    records = msgspec.msgpack.Encoder(enc_hook=number).encode((write.rows, write.lean))
+    deltas = [
+        (one.second, number(one.series), *one[2:8], _floats(one.latencies_ms), *one[9:])
+        for one in write.deltas
+    ]
+    rest = _Rest(
+        write.process, write.run_day, write.previous_frame, write.last_frame, write.produced, write.dropped,
+        write.users, write.seen_at, write.quarantined, write.privacy, write.closed_at, write.evicted,
+        write.records, [(key.kind, key.values) for key in keys], deltas, write.occurrences, write.gauges,
+    )  # fmt: skip
+    return zlib.compress(records, _LEVEL), zlib.compress(_encode_rest(rest), _LEVEL)
+
+
+def decode(records: bytes | None, rest: bytes) -> StreamWrite:
+    """Return the batch that `encode` was given; without *records* those are counted as evicted."""
+    found = _decode_rest(zlib.decompress(rest))
+    keys = [Key(kind, tuple(values)) for kind, values in found.keys]  # type: ignore[arg-type]
+    rows: list[Any] = []
+    lean: list[Any] = []
+    if records is not None:
+        rows, lean = _decode_rows(zlib.decompress(records))
+        _restore(rows, _ROW_KEYS, keys)
+        _restore(lean, _LEAN_KEYS, keys)
+    return StreamWrite(
+        found.process, found.run_day, found.previous_frame, found.last_frame, found.produced, found.dropped,
+        found.users, found.seen_at, found.quarantined, found.privacy, found.closed_at,
+        found.evicted if records is not None else found.evicted + found.count, keys, rows, lean,
+        [_delta(one, keys) for one in found.deltas], found.occurrences, found.gauges,
+    )  # fmt: skip
+
+
+def _restore(rows: list[list[Any]], places: tuple[int, ...], keys: list[Key]) -> None:
+    for row in rows:
+        for place in places:
+            if row[place] is not None:
+                row[place] = keys[row[place]]
+
+
+def _floats(values: Any) -> bytes:
+    return np.asarray(values, dtype=np.float32).tobytes()
+
+
+def _delta(values: tuple[Any, ...], keys: list[Key]) -> Delta:
+    latencies = np.frombuffer(values[8], dtype=np.float32).copy()  # the sketch wants one it might change
+    return Delta._make((values[0], keys[values[1]], *values[2:8], latencies, *values[9:]))
