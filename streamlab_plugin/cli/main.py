@@ -12,9 +12,12 @@ from streamlab_plugin.core.errors import StreamlabError
 
 # name -> (module, attribute, one line for --help)
 _COMMANDS = {
+    "db": ("streamlab_plugin.cli.db", "db", "Look after the database: status, check, migrate, replay, vacuum."),
     "demo": ("streamlab_plugin.cli.demo", "demo", "Run the demo: a misbehaving target under a mixed load."),
+    "events": ("streamlab_plugin.cli.events", "events", "Show recorded requests."),
     "locust": ("streamlab_plugin.cli.locust", "locust", "Run Locust with Streamlab on any locustfile."),
-    "runs": ("streamlab_plugin.cli.runs", "runs", "List, show and export runs."),
+    "retention": ("streamlab_plugin.cli.retention", "retention", "Show, set and apply what is kept how long."),
+    "runs": ("streamlab_plugin.cli.runs", "runs", "List, show, export, stop, tag and reconcile runs."),
     "slo": ("streamlab_plugin.cli.slo", "slo", "Check a run against its objectives."),
     "ui": ("streamlab_plugin.cli.ui", "ui", "Serve the pages without Locust."),
 }

@@ -1,11 +1,9 @@
-"""``streamlab runs list|show|export``."""
+"""``streamlab runs list|show|export|stop|tag|reconcile``."""
 
 from __future__ import annotations
 
 import json
-import sys
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -14,140 +12,125 @@ from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import Connection
 
-from streamlab_plugin import config
-from streamlab_plugin.slo.results import RunHeader, results_dict
+from streamlab_plugin.cli.reading import Moment, day_and_time, moment, printable, read
+from streamlab_plugin.cli.run_export import export_command
+from streamlab_plugin.cli.run_orders import parse_tag, reconcile_command, stop_command, tag_command
+from streamlab_plugin.cli.run_view import Shown, shown_dict, shown_lines
+from streamlab_plugin.core.errors import ConfigError
 from streamlab_plugin.store import queries
-from streamlab_plugin.store.engine import open_store
-from streamlab_plugin.store.facts import run_facts, run_problems
+
+STATES = ("running", "completed", "degraded", "aborted", "failed")
+MOST_ERRORS = 5
 
 
 @click.group()
 def runs() -> None:
-    """List, show and export recorded runs."""
+    """List, show, export, stop, tag and reconcile recorded runs."""
+
+
+for _command in (export_command, stop_command, tag_command, reconcile_command):
+    runs.add_command(_command)
 
 
 @runs.command("list")
 @click.option(
     "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most this many runs."
 )
+@click.option("--state", type=click.Choice(STATES), default=None, help="Only runs in this state.")
+@click.option(
+    "--tag", "tags", multiple=True, metavar="NAME=VALUE", help="Only runs with this tag; may be repeated."
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
-def list_command(limit: int, as_json: bool) -> None:
+def list_command(limit: int, state: str | None, tags: tuple[str, ...], as_json: bool) -> None:
     """List the newest runs, newest first."""
-    found = _read(lambda connection: queries.list_runs(connection, limit))
+    wanted = dict(parse_tag(one) for one in tags)
+    found = read(lambda connection: queries.list_runs(connection, limit, state=state, tags=wanted))
     now = time.time()
     if as_json:
-        click.echo(json.dumps([_plain(run, now) for run in found], indent=2))
+        click.echo(json.dumps([run_dict(run, now) for run in found], indent=2))
         return
     if not found:
-        click.echo("No run recorded yet. Start one with: streamlab demo")
+        click.echo(
+            "No such run." if state or wanted else "No run recorded yet. Start one with: streamlab demo"
+        )
         return
     table = Table(box=None)
-    for name in ("run", "name", "state", "started (UTC)", "duration", "verdict"):
+    has_tags = any(run.tags for run in found)
+    columns = ("run", "name", "state", "started (UTC)", "duration", "verdict", "tags")
+    for name in columns if has_tags else columns[:-1]:
         table.add_column(name, justify="right" if name == "duration" else "left", no_wrap=True)
     for run in found:
-        table.add_row(run.run[:8], escape(run.name), run.state, _clock(run.started_at),
-                      f"{run.duration_s(now):.0f} s", run.verdict or "-")  # fmt: skip
-    Console(highlight=False, soft_wrap=True).print(table)
+        tags_cell = (escape(_tags(run)),) if has_tags else ()
+        table.add_row(run.run[:8], escape(printable(run.name)), run.state, day_and_time(run.started_at),
+                      f"{run.duration_s(now):.0f} s", run.verdict or "-", *tags_cell)  # fmt: skip
+    console = Console(highlight=False, soft_wrap=True)
+    # A pipe counts as 80 columns wide: what is read by a program must not be cut.
+    console.width = max(console.width, console.measure(table).maximum)
+    console.print(table)
 
 
 @runs.command("show")
 @click.argument("run", default=queries.LATEST)
+@click.option(
+    "--since",
+    type=moment,
+    metavar="TIME",
+    default=None,
+    help="Only from here on: epoch seconds, ISO 8601 or -5m.",
+)
+@click.option("--until", type=moment, metavar="TIME", default=None, help="Only up to here.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
-def show_command(run: str, as_json: bool) -> None:
+def show_command(run: str, since: Moment | None, until: Moment | None, as_json: bool) -> None:
     """Show one RUN: an id, the beginning of one, or 'latest'."""
-
-    def query(connection: Connection) -> tuple[Any, ...]:
-        found = queries.find_run(connection, run)
-        return (
-            found,
-            queries.run_protocol_totals(connection, found.id),
-            queries.run_ledger(connection, found.id),
-            queries.run_verdict(connection, found.id),
-            queries.list_signatures(connection, queries.SignatureFilter(run_id=found.id)),
-        )
-
-    found, protocols, ledger, verdict, signatures = _read(query)
     now = time.time()
+    shown = read(lambda connection: _shown(connection, run, since, until, now))
     if as_json:
-        body = {
-            **_plain(found, now),
-            "protocols": {
-                name: {"count": one.count, "errors": one.errors, "p50_ms": one.p50_ms, "p95_ms": one.p95_ms,
-                       "p99_ms": one.p99_ms}
-                for name, one in protocols.items()
-            },
-            "ledger": ledger.text(),
-            "verdict_details": None if verdict is None else dict(verdict.body),
-            "anomalies": [
-                {"type": one.anomaly_type, "endpoint": one.endpoint, "severity": one.severity,
-                 "count": one.count}
-                for one in signatures
-            ],
-        }  # fmt: skip
-        click.echo(json.dumps(body, indent=2))
+        click.echo(json.dumps({**run_dict(shown.run, now), **shown_dict(shown)}, indent=2))
         return
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"[bold]{escape(found.name)}[/bold]  {found.run}")
-    console.print(f"  {found.state}, started {_clock(found.started_at)} UTC, {found.duration_s(now):.0f} s"
-                  f"{', target ' + escape(found.host) if found.host else ''}")  # fmt: skip
-    for name, one in protocols.items():
-        console.print(f"  {name:<10} {one.count:>8,} requests  {one.errors:>6,} errors  "
-                      f"p50 {_ms(one.p50_ms)}  p95 {_ms(one.p95_ms)}  p99 {_ms(one.p99_ms)}")  # fmt: skip
-    console.print(f"  ledger: {ledger.text()}")
-    for one in signatures:
-        console.print(
-            f"  {one.severity:<8} {escape(one.anomaly_type)}  {escape(one.endpoint)}  {one.count:,}x"
-        )
-    if verdict is None:
-        console.print("  no verdict: the run was aborted" if found.state == "aborted" else "  no verdict yet")
-        return
-    console.print(f"  verdict: {verdict.verdict} (exit code {verdict.exit_code})")
-    for reason in verdict.body.get("reasons", ()):
-        console.print(f"    {escape(str(reason))}")
+    for line in shown_lines(shown, now):
+        console.print(line)
 
 
-@runs.command("export")
-@click.argument("run", default=queries.LATEST)
-@click.option(
-    "--json", "as_json", is_flag=True, help="The results file that 'streamlab slo check FILE' reads."
-)
-@click.option("--output", type=click.Path(dir_okay=False), help="Write here instead of standard output.")
-def export_command(run: str, as_json: bool, output: str | None) -> None:
-    """Export the totals of one RUN: an id, the beginning of one, or 'latest'."""
-    if not as_json:
-        raise click.UsageError("name a format: --json")
-
-    def query(connection: Connection) -> dict[str, Any]:
-        found = queries.find_run(connection, run)
-        facts = run_facts(connection, found.id, run_problems(connection, found.id))
-        return results_dict(RunHeader(found.run, found.name, found.started_at, found.stopped_at), facts)
-
-    text = json.dumps(_read(query), indent=2) + "\n"
-    if output is None:
-        sys.stdout.write(text)
-        return
-    try:
-        with open(output, "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise click.UsageError(f"--output {output}: {error.strerror}") from error
-
-
-def _read(query: Any) -> Any:
-    return queries.read(open_store(config.database_url(), read_only=True), query)
-
-
-def _plain(run: queries.Run, now: float) -> dict[str, Any]:
+def run_dict(run: queries.Run, now: float) -> dict[str, Any]:
+    """Return what every JSON answer says about a run."""
     return {
         "id": run.run, "name": run.name, "state": run.state, "started_at": run.started_at,
         "stopped_at": run.stopped_at, "duration_s": run.duration_s(now), "host": run.host,
-        "verdict": run.verdict, "exit_code": run.exit_code,
+        "verdict": run.verdict, "exit_code": run.exit_code, "tags": dict(run.tags),
+        "degradations": list(run.degradations), "stop_requested_at": run.stop_requested_at,
     }  # fmt: skip
 
 
-def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+def _shown(conn: Connection, wanted: str, since: Moment | None, until: Moment | None, now: float) -> Shown:
+    run = queries.find_run(conn, wanted)
+    window = None
+    if since is None and until is None:
+        protocols = queries.run_protocol_totals(conn, run.id)
+    else:
+        begin = int(run.started_at if since is None else since.of(run, now))
+        # Exchanges that were in flight when the test stopped end a little later.
+        end = int(now) + 1 if until is None else int(until.of(run, now))
+        if begin >= end:
+            raise ConfigError("--since is not before --until", remedy="give an earlier --since")
+        window = queries.range_totals(conn, run, begin, end)
+        protocols = dict(window.protocols)
+    bounds = (None, None) if window is None else (window.since, window.until)
+    errors, seen = queries.frequent_errors(conn, run, MOST_ERRORS, *bounds)
+    return Shown(
+        run=run,
+        window=window,
+        protocols=protocols,
+        ledger=queries.run_ledger(conn, run.id),
+        verdict=queries.run_verdict(conn, run.id),
+        signatures=queries.list_signatures(conn, queries.SignatureFilter(run_id=run.id)),
+        processes=queries.run_processes(conn, run.id),
+        quarantined=queries.quarantine_reasons(conn, run.id),
+        errors=errors,
+        errors_seen=seen,
+        users_before=[queries.users_at(conn, run.id, int(one["since"]) - 1) for one in run.degradations],
+    )
 
 
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f} ms"
+def _tags(run: queries.Run) -> str:
+    return printable(" ".join(f"{name}={value}" for name, value in run.tags.items()))

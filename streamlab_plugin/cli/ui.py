@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +15,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from streamlab_plugin import config
 from streamlab_plugin.core.errors import InfrastructureError
 from streamlab_plugin.store.engine import open_store
+from streamlab_plugin.store.spool import waiting_text
 from streamlab_plugin.web.blueprint import create_blueprint
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ def ui(host: str, port: int) -> None:
     never created or changed.
     """
     engine = open_store(config.database_url(), read_only=True)
-    server = make_ui_server(engine, host, port)
+    server = make_ui_server(engine, host, port, partial(waiting_text, config.database_url()))
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"Streamlab is at http://{shown}:{server.port}/streamlab/ (Ctrl-C to end)")
     sys.stdout.flush()
@@ -47,8 +50,10 @@ def ui(host: str, port: int) -> None:
         server.server_close()
 
 
-def make_ui_server(engine: Engine, host: str, port: int) -> BaseWSGIServer:
-    """Return a server for the pages, bound and not yet serving.
+def make_ui_server(
+    engine: Engine, host: str, port: int, waiting: Callable[[], str] | None = None
+) -> BaseWSGIServer:
+    """Return a server for the pages, bound and not yet serving; *waiting* as for `create_blueprint`.
 
     Raises:
         InfrastructureError: *host* is no address of this machine, or the port is taken.
@@ -70,19 +75,19 @@ def make_ui_server(engine: Engine, host: str, port: int) -> BaseWSGIServer:
         return make_server(
             host,
             listener.getsockname()[1],
-            _application(engine, host),
+            _application(engine, host, waiting),
             threaded=True,
             request_handler=_QuietHandler,
             fd=listener.fileno(),
         )
 
 
-def _application(engine: Engine, host: str) -> Flask:
+def _application(engine: Engine, host: str, waiting: Callable[[], str] | None) -> Flask:
     app = Flask("streamlab")
     if host in _LOOPBACK:
         # A foreign name that resolves to this machine must not become a way in.
         app.config["TRUSTED_HOSTS"] = ["127.0.0.1", "localhost", "[::1]"]
-    app.register_blueprint(create_blueprint(engine))
+    app.register_blueprint(create_blueprint(engine, waiting=waiting))
 
     @app.get("/")
     def home() -> Response:

@@ -1,7 +1,8 @@
-"""What the recorder hands to the writer: everything that one transaction stores.
+"""What the recorder hands to the writer or the spool: everything that one transaction stores.
 
-Rows refer to `Key` objects; the writer gives a key its integer on first use, so that the pipeline never
-waits for the database.
+Everything in a batch is an increment or a total, and refers to names instead of integer keys: a batch can be
+written down, and stored later by another recorder. Rows refer to `Key` objects, which get their integer when
+they are first stored, so that the pipeline never waits for the database.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 Kind = Literal["series", "shapes", "errors"]
+# Texts of a key that are longer are cut: PostgreSQL indexes at most 2.7 kB.
+_LIMIT_CHARACTERS = {"series": 200, "errors": 500, "shapes": 1_000_000}
 
 
 class Key:
@@ -19,8 +22,8 @@ class Key:
 
     def __init__(self, kind: Kind, values: tuple[str, ...]) -> None:
         self.kind = kind
-        self.values = values
-        self.label = " ".join(values[:3])  # a series: protocol, operation, endpoint
+        self.values = tuple(storable(value, _LIMIT_CHARACTERS[kind]) for value in values)
+        self.label = " ".join(self.values[:3])  # a series: protocol, operation, endpoint
         self.id: int | None = None
 
 
@@ -61,41 +64,67 @@ class LeanRow(NamedTuple):
     correlation_id: str | None
 
 
-class RollupRow(NamedTuple):
-    """One cumulative row of ``rollups`` except its process."""
+class Delta(NamedTuple):
+    """What one series did in one second since the last batch; ``latencies_ms`` are float32."""
 
-    period_s: int
-    start: int
+    second: int
     series: Key
     requests: int
     errors: int
     timeouts: int
     interrupted: int
     answered: int
-    latency_count: int
+    size_sum: int
+    latencies_ms: Any
     latency_sum: float
     latency_min: float | None
     latency_max: float | None
-    size_sum: int
-    sketch: bytes | None
 
 
 @dataclass(slots=True)
 class StreamWrite:
-    """What one process's stream adds; ``last_frame`` follows ``previous_frame`` in the same transaction."""
+    """What one process's stream adds.
 
-    process_id: int
+    It is stored only if the stream's ``last_frame`` is still ``previous_frame``, and advances it in the same
+    transaction. ``produced``, ``dropped`` and ``users`` are totals; everything else counts from the last
+    batch on. ``evicted`` counts raw records that had to go after they were rolled up.
+    """
+
+    process: str
     run_day: int
     previous_frame: int
     last_frame: int
     produced: int
-    quarantined: int
     dropped: dict[str, int]
-    privacy: dict[str, int]
     users: int
+    seen_at: float
+    quarantined: int = 0
+    privacy: dict[str, int] = field(default_factory=dict)
     closed_at: float | None = None
+    evicted: int = 0
+    keys: list[Key] = field(default_factory=list)  # that no earlier batch of this stream had
     rows: list[Any] = field(default_factory=list)  # tuples in the order of Row
     lean: list[Any] = field(default_factory=list)  # tuples in the order of LeanRow
-    rollups: list[RollupRow] = field(default_factory=list)
+    deltas: list[Delta] = field(default_factory=list)
     occurrences: list[tuple[Any, ...]] = field(default_factory=list)  # columns of the table after process_id
     gauges: list[tuple[int, int]] = field(default_factory=list)  # epoch second, users
+
+    @property
+    def records(self) -> int:
+        """How many raw records it holds."""
+        return len(self.rows) + len(self.lean)
+
+
+def storable(text: str, limit: int = 500) -> str:
+    """Return *text* without what no database takes: NUL, lone surrogates, more than *limit* characters."""
+    if len(text) > limit:
+        text = text[: limit - 1] + "…"
+    if "\x00" in text:
+        text = text.replace("\x00", "\ufffd")
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "replace").decode() if _has_surrogate(text) else text
+
+
+def _has_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 
 from streamlab_plugin.store import tables
-from streamlab_plugin.store.rollup_queries import Totals, by_protocol, rollup_rows, series_keys, within
+from streamlab_plugin.store.rollup_queries import (
+    Piece,
+    Totals,
+    by_protocol,
+    read_rollups,
+    series_keys,
+    within,
+)
 from streamlab_plugin.store.run_queries import Run, current_users, process_ids
 
 WINDOW_S = 60
@@ -36,7 +43,7 @@ def live_overview(conn: Connection, run: Run, now: float, window_s: int = WINDOW
     """Return the last *window_s* seconds of *run* before *now* (epoch seconds)."""
     processes = process_ids(conn, run.id)
     since = max(int(run.started_at), int(now) - window_s + 1)
-    protocols, everything = by_protocol(conn, rollup_rows(conn, processes, 1, since))
+    protocols, everything = by_protocol(read_rollups(conn, processes, [Piece(1, since)]))
     return Live(
         seconds=max(1.0, now - max(float(since), run.started_at)),
         protocols=protocols,

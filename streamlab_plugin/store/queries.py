@@ -3,7 +3,23 @@
 from __future__ import annotations
 
 from streamlab_plugin.store.live_queries import Live, live_overview, window_counts
+from streamlab_plugin.store.range_queries import (
+    RangeEndpoints,
+    RangeTotals,
+    range_endpoints,
+    range_totals,
+)
 from streamlab_plugin.store.reading import read
+from streamlab_plugin.store.record_queries import (
+    ErrorCount,
+    RecordFilter,
+    added,
+    find_records,
+    frequent_errors,
+    newest,
+    reached,
+)
+from streamlab_plugin.store.record_rows import Record
 from streamlab_plugin.store.rollup_queries import (
     WITHOUT_LATENCY,
     SeriesKey,
@@ -15,12 +31,15 @@ from streamlab_plugin.store.rollup_queries import (
 from streamlab_plugin.store.run_queries import (
     LATEST,
     RUNNING,
+    Process,
     Run,
     Verdict,
     find_run,
     list_runs,
+    quarantine_reasons,
     run_ledger,
     run_ledgers,
+    run_processes,
     run_verdict,
     runs_by_key,
     stored_frames,
@@ -39,15 +58,21 @@ from streamlab_plugin.store.signature_queries import (
     occurrence_timeline,
     sightings,
 )
-from streamlab_plugin.store.timeline_queries import Timeline, peak_users, run_timeline
+from streamlab_plugin.store.timeline_queries import Timeline, peak_users, run_timeline, users_at
 
 __all__ = [
     "LATEST",
     "RUNNING",
     "WITHOUT_LATENCY",
+    "ErrorCount",
     "Exemplar",
     "Fix",
     "Live",
+    "Process",
+    "RangeEndpoints",
+    "RangeTotals",
+    "Record",
+    "RecordFilter",
     "Run",
     "SeriesKey",
     "Sighting",
@@ -56,20 +81,29 @@ __all__ = [
     "Timeline",
     "Totals",
     "Verdict",
+    "added",
     "anomaly_types",
     "exemplars_of",
+    "find_records",
     "find_run",
     "find_signature",
     "fixes_of",
+    "frequent_errors",
     "list_runs",
     "list_signatures",
     "live_overview",
+    "newest",
     "occurrence_timeline",
     "peak_users",
+    "quarantine_reasons",
+    "range_endpoints",
+    "range_totals",
+    "reached",
     "read",
     "run_endpoints",
     "run_ledger",
     "run_ledgers",
+    "run_processes",
     "run_protocol_totals",
     "run_timeline",
     "run_totals",
@@ -77,5 +111,6 @@ __all__ = [
     "runs_by_key",
     "sightings",
     "stored_frames",
+    "users_at",
     "window_counts",
 ]

@@ -7,12 +7,15 @@ reader cannot hold back a checkpoint or a migration.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from streamlab_plugin.core.errors import InfrastructureError
+
+if TYPE_CHECKING:
+    from streamlab_plugin.store.migrate import Schema
 
 T = TypeVar("T")
 
@@ -21,12 +24,35 @@ def read(engine: Engine, query: Callable[[Connection], T]) -> T:
     """Run *query* on a connection of its own and return its answer.
 
     Raises:
-        InfrastructureError: The database cannot be reached, or is not one of Streamlab's.
+        InfrastructureError: The database cannot be reached, is not one of Streamlab's, or has the schema of
+            another version.
     """
     try:
         with engine.connect() as conn:
             return query(conn)
     except DBAPIError as error:
-        # The driver's text only: SQLAlchemy's own would add the statement and its parameters.
-        lines = str(error.orig).strip().splitlines() or [type(error).__name__]
-        raise InfrastructureError(f"cannot read the database: {lines[0]}") from error
+        raise _explained(engine, error) from error
+
+
+def older(schema: Schema) -> InfrastructureError:
+    """Return the error for a database that an older Streamlab has written."""
+    return InfrastructureError(
+        f"schema {schema.found} is older than this Streamlab ({schema.wanted}); run: streamlab db migrate"
+    )
+
+
+def _explained(engine: Engine, error: DBAPIError) -> InfrastructureError:
+    """Return what a user can do about *error*, if only its text."""
+    # The driver's text only: SQLAlchemy's own would add the statement and its parameters.
+    text = (str(error.orig).strip().splitlines() or [type(error).__name__])[0]
+    # A table or column that is missing; a database out of reach is not asked again.
+    if isinstance(error, ProgrammingError) or text.startswith("no such "):
+        # Imported here, because a read that works has no use for the tools of the migrations.
+        from streamlab_plugin.store.migrate import newer, schema_of
+
+        schema = schema_of(engine)
+        if schema.is_newer:
+            return newer(schema)
+        if schema.found is not None and not schema.is_current:
+            return older(schema)
+    return InfrastructureError(f"cannot read the database: {text}")

@@ -6,11 +6,11 @@ are looked up by key afterwards instead of joined, so that no planner is tempted
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, func, select, union_all
 
 from streamlab_plugin.detect.sketch import Pool
 from streamlab_plugin.store import tables
@@ -19,13 +19,9 @@ from streamlab_plugin.store.run_queries import process_ids
 # Their durations are no answer of the system under test to a request; they count, but in no percentile.
 WITHOUT_LATENCY = frozenset({"connect", "close", "push", "subscribe"})
 
-WHOLE_RUN_PERIOD_S = 3600
-
 _Column = tables.rollups.c
 # A row is a tuple, whose own `count` is a method: hence the other name.
-_COLUMNS = (
-    _Column.start,
-    _Column.series_id,
+_COUNTS = (
     _Column["count"].label("requests"),
     _Column.errors,
     _Column.timeouts,
@@ -33,11 +29,20 @@ _COLUMNS = (
     _Column.answered,
     _Column.latency_count,
     _Column.latency_sum,
-    _Column.latency_min,
-    _Column.latency_max,
     _Column.size_sum,
-    _Column.sketch,
 )
+_EXTREMES = ((func.min, _Column.latency_min), (func.max, _Column.latency_max))
+
+
+class Piece(NamedTuple):
+    """Rollups of one period with *begin* ≤ start < *end*; None: from the first, to the last."""
+
+    period_s: int
+    begin: int | None = None
+    end: int | None = None
+
+
+WHOLE_RUN = (Piece(3600),)
 
 
 class SeriesKey(NamedTuple):
@@ -93,28 +98,21 @@ class Tally:
         self._pool = Pool()
 
     def add(self, row: Any, *, with_latency: bool) -> None:
-        """Add one row of `rollup_rows`; its latencies only if *with_latency*."""
-        # Unpacked at once: looking each column up by name costs more than all the rest.
-        _, _, requests, errors, timeouts, interrupted, answered, samples, total, least, most, size, sketch = (
-            row
-        )
-        counts = self._counts
-        counts[0] += requests
-        counts[1] += errors
-        counts[2] += timeouts
-        counts[3] += interrupted
-        counts[4] += answered
-        self._size += size
-        if not with_latency or not samples:
+        """Add one row of `Rollups.sums`; its latencies only if *with_latency*."""
+        counts = (row.requests, row.errors, row.timeouts, row.interrupted, row.answered)
+        # PostgreSQL adds up its 64-bit integers to a decimal.
+        self._counts = [own + int(more) for own, more in zip(self._counts, counts, strict=True)]
+        self._size += int(row.size_sum)
+        if not with_latency or not row.latency_count:
             return
-        self._latency_count += samples
-        self._latency_sum += total
-        if least is not None:
-            self._min = least if self._min is None else min(self._min, least)
-        if most is not None:
-            self._max = most if self._max is None else max(self._max, most)
-        if sketch:
-            self._pool.add(sketch)
+        self._latency_count += int(row.latency_count)
+        self._latency_sum += row.latency_sum
+        self._min = min((value for value in (self._min, row.latency_min) if value is not None), default=None)
+        self._max = max((value for value in (self._max, row.latency_max) if value is not None), default=None)
+
+    def add_sketch(self, sketch: bytes) -> None:
+        """Add the distribution of latencies that `add` counted."""
+        self._pool.add(sketch)
 
     def include(self, other: Tally) -> None:
         """Add everything that *other* has added up."""
@@ -148,59 +146,105 @@ class Tally:
         )
 
 
+class Rollups(NamedTuple):
+    """Rollups, summed by series: a row with the columns of the table for each, and (series, sketch) pairs."""
+
+    series: Mapping[int, SeriesKey]
+    sums: Sequence[Any]
+    sketches: Sequence[tuple[int, bytes]]
+
+
 def run_protocol_totals(conn: Connection, run_id: int) -> dict[str, Totals]:
     """Return the whole run's totals by protocol; percentiles leave `WITHOUT_LATENCY` out."""
-    return by_protocol(conn, rollup_rows(conn, process_ids(conn, run_id), WHOLE_RUN_PERIOD_S))[0]
+    return run_totals(conn, run_id)[0]
 
 
 def run_totals(conn: Connection, run_id: int) -> tuple[dict[str, Totals], Totals]:
     """Return the whole run's totals by protocol, and over all protocols."""
-    return by_protocol(conn, rollup_rows(conn, process_ids(conn, run_id), WHOLE_RUN_PERIOD_S))
+    return by_protocol(read_rollups(conn, process_ids(conn, run_id), WHOLE_RUN))
 
 
 def run_endpoints(conn: Connection, run_id: int) -> list[tuple[SeriesKey, Totals]]:
     """Return the whole run's totals per endpoint and operation, each with its own latencies."""
-    rows = rollup_rows(conn, process_ids(conn, run_id), WHOLE_RUN_PERIOD_S)
-    series = series_keys(conn, {row.series_id for row in rows})
+    return by_series(read_rollups(conn, process_ids(conn, run_id), WHOLE_RUN))
+
+
+def by_series(found: Rollups) -> list[tuple[SeriesKey, Totals]]:
+    """Return the totals of rollups per endpoint and operation, each with its own latencies."""
     tallies: dict[SeriesKey, Tally] = {}
-    for row in rows:
-        tallies.setdefault(series[row.series_id], Tally()).add(row, with_latency=True)
+    for row in found.sums:
+        tallies.setdefault(found.series[row.series_id], Tally()).add(row, with_latency=True)
+    for series_id, sketch in found.sketches:
+        tallies[found.series[series_id]].add_sketch(sketch)
     return [(key, tallies[key].totals()) for key in sorted(tallies)]
 
 
-def by_protocol(conn: Connection, rows: Sequence[Any]) -> tuple[dict[str, Totals], Totals]:
-    """Return the totals of rollup *rows* by protocol, and over all of them."""
-    series = series_keys(conn, {row.series_id for row in rows})
+def by_protocol(found: Rollups) -> tuple[dict[str, Totals], Totals]:
+    """Return the totals of rollups by protocol, and over all of them."""
     tallies: dict[str, Tally] = {}
-    for row in rows:
-        key = series[row.series_id]
+    timed: dict[int, Tally] = {}
+    for row in found.sums:
+        key = found.series[row.series_id]
+        tally = tallies.setdefault(key.protocol, Tally())
         with_latency = key.operation not in WITHOUT_LATENCY
-        tallies.setdefault(key.protocol, Tally()).add(row, with_latency=with_latency)
+        tally.add(row, with_latency=with_latency)
+        if with_latency:
+            timed[row.series_id] = tally
+    for series_id, sketch in found.sketches:
+        if (measured := timed.get(series_id)) is not None:
+            measured.add_sketch(sketch)
+    totals = {name: tallies[name].totals() for name in sorted(tallies)}
     everything = Tally()
     for tally in tallies.values():
         everything.include(tally)
-    return {name: tallies[name].totals() for name in sorted(tallies)}, everything.totals()
+    return totals, everything.totals()
 
 
-def rollup_rows(
-    conn: Connection,
-    processes: Sequence[int],
-    period_s: int,
-    since: int | None = None,
-    until: int | None = None,
-) -> Sequence[Any]:
-    """Return the rollup rows of *processes* at one period, with *since* ≤ start < *until* if given.
+def read_rollups(conn: Connection, processes: Sequence[int], pieces: Iterable[Piece]) -> Rollups:
+    """Return the rollups of *processes* in several *pieces*; each of them is one search by primary key."""
+    pieces = tuple(pieces)
+    if not pieces:
+        return Rollups({}, (), ())
+    extremes = [column for _, column in _EXTREMES]
+    rows = _union((_Column.series_id, *_COUNTS, *extremes), processes, pieces).subquery().c
+    sums = conn.execute(
+        select(
+            rows.series_id,
+            *[func.sum(rows[column.name]).label(column.name) for column in _COUNTS],
+            *[pick(rows[column.name]).label(column.name) for pick, column in _EXTREMES],
+        ).group_by(rows.series_id)
+    ).all()
+    sketches = fetch_binary(conn, _union((_Column.series_id, _Column.sketch), processes, pieces))
+    # A row that was stored between the two statements is in the next answer.
+    known = {row.series_id for row in sums}
+    return Rollups(
+        series_keys(conn, known), sums, [pair for pair in sketches if pair[1] and pair[0] in known]
+    )
 
-    Columns as in the table, except that ``count`` is called ``requests``.
+
+def fetch_binary(conn: Connection, statement: Any) -> list[Any]:
+    """Return all rows of a statement, from PostgreSQL in the binary format.
+
+    As text, bytes double in size and are decoded one by one: half of the time that many sketches take.
     """
-    return conn.execute(within(select(*_COLUMNS), processes, period_s, since, until)).all()
+    if conn.dialect.name != "postgresql":
+        return list(conn.execute(statement).all())
+    compiled = statement.compile(dialect=conn.dialect, compile_kwargs={"render_postcompile": True})
+    driver: Any = conn.connection.driver_connection
+    with driver.cursor(binary=True) as cursor:
+        rows: list[Any] = cursor.execute(str(compiled), compiled.params).fetchall()
+    return rows
+
+
+def _union(columns: Sequence[Any], processes: Sequence[int], pieces: Iterable[Piece]) -> Any:
+    return union_all(*[within(select(*columns), processes, *piece) for piece in pieces])
 
 
 def series_keys(conn: Connection, ids: Iterable[int]) -> dict[int, SeriesKey]:
     """Return what the series with these integer keys are about."""
     series = tables.series.c
     found: dict[int, SeriesKey] = {}
-    for chunk in _chunks(sorted(ids)):
+    for chunk in chunks(sorted(ids)):
         for row in conn.execute(
             select(series.id, series.protocol, series.operation, series.endpoint, series.direction).where(
                 series.id.in_(chunk)
@@ -222,7 +266,8 @@ def within(
     return statement
 
 
-def _chunks(ids: Sequence[int], size: int = 500) -> Iterator[Sequence[int]]:
+def chunks(ids: Sequence[int], size: int = 500) -> Iterator[Sequence[int]]:
+    """Yield *ids* in parts that fit into one statement."""
     # Older SQLite takes at most 999 parameters in one statement.
     for at in range(0, len(ids), size):
         yield ids[at : at + size]

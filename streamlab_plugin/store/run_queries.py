@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select
 
 from streamlab_plugin.core.errors import ConfigError, NoVerdictError
-from streamlab_plugin.core.ledger import Ledger, total
+from streamlab_plugin.core.ledger import SPOOL_FULL, Ledger, total
 from streamlab_plugin.store import tables
 
 RUNNING = "running"
@@ -19,7 +20,11 @@ LATEST = "latest"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run with its verdict, if it has one; times are epoch seconds."""
+    """One run with its verdict, if it has one; times are epoch seconds.
+
+    ``degradations`` are windows in which a part of the load was missing, each with ``kind``, ``process``,
+    ``role``, ``since``, ``until`` and how many ``users`` were missing.
+    """
 
     id: int
     run: str
@@ -34,6 +39,9 @@ class Run:
     locustfile: str
     expected_workers: int
     versions: Mapping[str, str]
+    tags: Mapping[str, str]
+    degradations: Sequence[Mapping[str, Any]]
+    stop_requested_at: float | None
     verdict: str | None
     exit_code: int | None
 
@@ -55,6 +63,20 @@ class Verdict:
     exit_code: int
     decided_at: float
     body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One Locust process in one run; ``process`` is its public id."""
+
+    id: int
+    process: str
+    role: str
+    pid: int
+    state: str
+    opened_at: float
+    closed_at: float | None
+    ledger: Ledger
 
 
 def find_run(conn: Connection, wanted: str) -> Run:
@@ -82,9 +104,44 @@ def find_run(conn: Connection, wanted: str) -> Run:
     return _run(found[0])
 
 
-def list_runs(conn: Connection, limit: int = 100) -> list[Run]:
-    """Return the newest *limit* runs, newest first."""
-    return [_run(row) for row in conn.execute(_newest_first().limit(limit))]
+def list_runs(
+    conn: Connection,
+    limit: int = 100,
+    *,
+    state: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> list[Run]:
+    """Return the newest *limit* runs, newest first; only those in *state* and with all of *tags* if given."""
+    statement = _newest_first()
+    if state is not None:
+        statement = statement.where(tables.runs.c.state == state)
+    if not tags:
+        return [_run(row) for row in conn.execute(statement.limit(limit))]
+    # Tags are few and short; each database has its own way to look into JSON.
+    runs = (_run(row) for row in conn.execute(statement))
+    return list(islice((run for run in runs if tags.items() <= run.tags.items()), limit))
+
+
+def run_processes(conn: Connection, run_id: int) -> list[Process]:
+    """Return the run's processes in the order in which they came."""
+    process = tables.processes.c
+    rows = conn.execute(select(tables.processes).where(process.run_id == run_id).order_by(process.id))
+    return [
+        Process(row.id, row.process, row.role, row.pid, row.state, row.opened_at, row.closed_at, _ledger(row))
+        for row in rows
+    ]
+
+
+def quarantine_reasons(conn: Connection, run_id: int) -> dict[str, int]:
+    """Return how many of the run's records the database refused, by reason."""
+    column = tables.quarantine.c
+    rows = conn.execute(
+        select(column.reason, func.count())
+        .where(column.process_id.in_(process_ids(conn, run_id)))
+        .group_by(column.reason)
+        .order_by(func.count().desc(), column.reason)
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def runs_by_key(conn: Connection, ids: Sequence[int]) -> dict[int, Run]:
@@ -111,29 +168,8 @@ def run_ledgers(conn: Connection, ids: Sequence[int]) -> dict[int, Ledger]:
     """Return the ledgers of several runs, by integer key; a run without a process is left out."""
     process = tables.processes.c
     parts: dict[int, list[Ledger]] = {}
-    for row in conn.execute(
-        select(
-            process.run_id,
-            process.state,
-            process.produced,
-            process.stored,
-            process.quarantined,
-            process.dropped,
-        ).where(process.run_id.in_(ids))
-    ):
-        dropped: dict[str, int] = json.loads(row.dropped or "{}")
-        unsettled = row.produced - row.stored - row.quarantined - sum(dropped.values())
-        # Once a process is closed or lost nothing is on its way: a gap then shows as an unbalanced ledger.
-        pending = max(0, unsettled) if row.state == "open" else 0
-        parts.setdefault(row.run_id, []).append(
-            Ledger(
-                produced=row.produced,
-                stored=row.stored,
-                pending=pending,
-                quarantined=row.quarantined,
-                dropped=dropped,
-            )
-        )
+    for row in conn.execute(select(tables.processes).where(process.run_id.in_(ids))):
+        parts.setdefault(row.run_id, []).append(_ledger(row))
     return {run_id: total(ledgers) for run_id, ledgers in parts.items()}
 
 
@@ -163,6 +199,22 @@ def current_users(conn: Connection, run_id: int) -> int:
     return int(users or 0)
 
 
+def _ledger(process: Row[Any]) -> Ledger:
+    dropped: dict[str, int] = json.loads(process.dropped or "{}")
+    if process.evicted:
+        dropped[SPOOL_FULL] = dropped.get(SPOOL_FULL, 0) + process.evicted
+    unsettled = process.produced - process.stored - process.quarantined - sum(dropped.values())
+    # Once a process is closed or lost nothing is on its way: a gap then shows as an unbalanced ledger.
+    pending = max(0, unsettled) if process.state == "open" else 0
+    return Ledger(
+        produced=process.produced,
+        stored=process.stored,
+        pending=pending,
+        quarantined=process.quarantined,
+        dropped=dropped,
+    )
+
+
 def _newest_first() -> Select[Any]:
     verdicts = tables.verdicts
     return (
@@ -187,6 +239,9 @@ def _run(row: Row[Any]) -> Run:
         locustfile=row.locustfile,
         expected_workers=row.expected_workers,
         versions=json.loads(row.versions or "{}"),
+        tags=json.loads(row.tags),
+        degradations=json.loads(row.degradations),
+        stop_requested_at=row.stop_requested_at,
         verdict=row.verdict,
         exit_code=row.exit_code,
     )

@@ -1,23 +1,23 @@
-"""Writes that happen a few times per run: opening runs and processes, signatures, the verdict."""
+"""Writes that happen a few times per run: opening runs and processes, their end, the verdict."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from streamlab_plugin.store import tables
+from streamlab_plugin.store.partition import ensure_partition
+from streamlab_plugin.store.upsert import insert, replace
 
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
     """A run as a recorder needs it."""
 
-    id: int
     run: str
     run_day: int
     started_at: float
@@ -29,24 +29,34 @@ class RunRow:
 class ProcessRow:
     """A process's stream as far as it is stored."""
 
-    id: int
     last_frame: int
     produced: int
-    quarantined: int
     state: str
+
+
+class ProcessState(NamedTuple):
+    """How a process's stream stands; times are epoch seconds."""
+
+    id: int
+    process: str
+    role: str
+    state: str
+    opened_at: float
+    closed_at: float | None
+    seen_at: float | None
 
 
 def open_run(connection: Connection, values: Mapping[str, Any], settings_hash: str, settings: str) -> None:
     """Store a run and its settings unless they are there already."""
     with connection.begin():
-        connection.execute(
-            insert(tables.settings).values(hash=settings_hash, body=settings).on_conflict_do_nothing()
-        )
+        kept = insert(connection, tables.settings).values(hash=settings_hash, body=settings)
+        connection.execute(kept.on_conflict_do_nothing())
+        ensure_partition(connection, values["run_day"])
         settings_id = connection.execute(
             select(tables.settings.c.id).where(tables.settings.c.hash == settings_hash)
         ).scalar_one()
         connection.execute(
-            insert(tables.runs)
+            insert(connection, tables.runs)
             .values(**values, state="running", settings_id=settings_id)
             .on_conflict_do_nothing()
         )
@@ -56,7 +66,7 @@ def find_run(connection: Connection, run: str) -> RunRow | None:
     """Return the run with this public id, or None."""
     runs, settings = tables.runs.c, tables.settings.c
     query = (
-        select(runs.id, runs.run, runs.run_day, runs.started_at, runs.key_id, settings.body)
+        select(runs.run, runs.run_day, runs.started_at, runs.key_id, settings.body)
         .join_from(tables.runs, tables.settings)
         .where(runs.run == run)
     )
@@ -66,18 +76,26 @@ def find_run(connection: Connection, run: str) -> RunRow | None:
 
 
 def open_process(
-    connection: Connection, run_id: int, process: str, role: str, pid: int, at: float
+    connection: Connection, run: str, process: str, role: str, pid: int, at: float
 ) -> ProcessRow:
-    """Store a process unless it is there already, and return how far its stream got."""
+    """Store a process of *run* unless it is there already, and return how far its stream got.
+
+    Raises:
+        LookupError: the run is not in this database.
+    """
     table = tables.processes
-    values = {
-        "process": process, "run_id": run_id, "role": role, "pid": pid, "state": "open", "opened_at": at,
+    values: dict[str, Any] = {
+        "process": process, "role": role, "pid": pid, "state": "open", "opened_at": at,
         "last_frame": 0, "produced": 0, "stored": 0, "quarantined": 0, "dropped": "{}",
         "privacy": "{}", "users": 0,
     }  # fmt: skip
     columns = table.c
     with connection.begin():
-        connection.execute(insert(table).values(values).on_conflict_do_nothing())
+        run_id = connection.scalar(select(tables.runs.c.id).where(tables.runs.c.run == run))
+        if run_id is None:
+            raise LookupError(f"run {run} is not in this database")
+        values["run_id"] = run_id
+        connection.execute(insert(connection, table).values(values).on_conflict_do_nothing())
         # A stream whose recorder died was never lost if its process is here again.
         connection.execute(
             update(table)
@@ -85,89 +103,71 @@ def open_process(
             .values(state="open", closed_at=None)
         )
         row = connection.execute(
-            select(
-                columns.id, columns.last_frame, columns.produced, columns.quarantined, columns.state
-            ).where(columns.process == process)
+            select(columns.last_frame, columns.produced, columns.state).where(columns.process == process)
         ).one()
     return ProcessRow(*row)
 
 
-def stream_states(connection: Connection, run_id: int) -> list[tuple[str, str]]:
-    """Return (role, state) of every process of a run."""
-    table = tables.processes.c
+def run_key(connection: Connection, run: str) -> int | None:
+    """Return the integer key of the run with this public id, or None."""
     with connection.begin():
-        rows = connection.execute(select(table.role, table.state).where(table.run_id == run_id)).all()
-    return [(str(role), str(state)) for role, state in rows]
+        return connection.scalar(select(tables.runs.c.id).where(tables.runs.c.run == run))
+
+
+def process_key(connection: Connection, process: str) -> int | None:
+    """Return the integer key of the process with this public id, or None."""
+    with connection.begin():
+        return connection.scalar(select(tables.processes.c.id).where(tables.processes.c.process == process))
+
+
+def state_of(connection: Connection, run_id: int) -> str:
+    """Return a run's state."""
+    with connection.begin():
+        return str(connection.scalar(select(tables.runs.c.state).where(tables.runs.c.id == run_id)))
+
+
+def processes_of(connection: Connection, run_id: int) -> list[ProcessState]:
+    """Return every process of a run."""
+    table = tables.processes.c
+    columns = [table[name] for name in ProcessState._fields]
+    with connection.begin():
+        rows = connection.execute(select(*columns).where(table.run_id == run_id).order_by(table.id)).all()
+    return [ProcessState(*row) for row in rows]
+
+
+def stop_was_requested(connection: Connection, run_id: int) -> bool:
+    """Whether somebody asked for the run's end."""
+    with connection.begin():
+        at = connection.scalar(select(tables.runs.c.stop_requested_at).where(tables.runs.c.id == run_id))
+    return at is not None
 
 
 def finish_run(
-    connection: Connection, run_id: int, *, state: str, stopped_at: float, verdict: Mapping[str, Any] | None
+    connection: Connection,
+    run_id: int,
+    *,
+    state: str,
+    stopped_at: float,
+    degradations: Sequence[Mapping[str, Any]] = (),
+    verdict: Mapping[str, Any] | None = None,
 ) -> None:
     """Store a run's end and, where there is one, its verdict (columns of the table but run_id)."""
+    values = {
+        "state": state,
+        "stopped_at": stopped_at,
+        "degradations": json.dumps([dict(one) for one in degradations]),
+    }
     with connection.begin():
-        connection.execute(
-            update(tables.runs).where(tables.runs.c.id == run_id).values(state=state, stopped_at=stopped_at)
-        )
+        connection.execute(update(tables.runs).where(tables.runs.c.id == run_id).values(values))
         if verdict is not None:
-            statement = insert(tables.verdicts).values(run_id=run_id, **verdict)
-            connection.execute(statement.on_conflict_do_update(index_elements=["run_id"], set_=dict(verdict)))
+            connection.execute(replace(connection, tables.verdicts, {"run_id": run_id, **verdict}))
 
 
-def stop_run(connection: Connection, run_id: int, stopped_at: float, expected_workers: int) -> None:
+def stop_run(connection: Connection, run: str, stopped_at: float, expected_workers: int) -> None:
     """Store when the test stopped and how many workers it had."""
     with connection.begin():
         connection.execute(
             update(tables.runs)
-            .where(tables.runs.c.id == run_id)
+            .where(tables.runs.c.run == run)
             .values(stopped_at=stopped_at, expected_workers=expected_workers)
         )
-
-
-def signature_base(connection: Connection, fingerprint: str, run_id: int) -> int | None:
-    """Return a signature's count before this run, or None when it is new to the database."""
-    signatures, occurrences, processes = tables.signatures.c, tables.occurrences.c, tables.processes.c
-    with connection.begin():
-        count = connection.execute(
-            select(signatures.count).where(signatures.fingerprint == fingerprint)
-        ).scalar_one_or_none()
-        if count is None:
-            return None
-        # A recorder that was restarted in mid-run must not count this run twice.
-        counted = connection.execute(
-            select(signatures.last_run_id).where(signatures.fingerprint == fingerprint)
-        ).scalar_one()
-        if counted != run_id:
-            return int(count)
-        own = connection.execute(
-            select(occurrences.count)
-            .join_from(tables.occurrences, tables.processes, occurrences.process_id == processes.id)
-            .where(occurrences.fingerprint == fingerprint, processes.run_id == run_id)
-        ).scalars()
-        return max(0, int(count) - int(sum(own)))
-
-
-def save_occurrence(connection: Connection, process_id: int, values: Mapping[str, Any]) -> None:
-    """Store a cumulative occurrence row in the caller's transaction; an older one of the same bucket goes."""
-    statement = insert(tables.occurrences).prefix_with("OR REPLACE")
-    connection.execute(statement.values(process_id=process_id, **values))
-
-
-def save_signature(
-    connection: Connection, values: Mapping[str, Any], fixes: Sequence[Mapping[str, Any]]
-) -> None:
-    """Insert or refresh a signature; *fixes* (columns but id and signature_id) count only when it is new."""
-    table = tables.signatures
-    with connection.begin():
-        known = connection.execute(
-            select(table.c.id).where(table.c.fingerprint == values["fingerprint"])
-        ).scalar_one_or_none()
-        if known is not None:
-            fresh = {name: values[name] for name in ("severity", "last_seen", "count", "last_run_id")}
-            connection.execute(update(table).where(table.c.id == known).values(fresh))
-            return
-        result = connection.execute(insert(table).values(**values))
-        assert result.inserted_primary_key is not None
-        signature_id = result.inserted_primary_key[0]
-        for fix in fixes:
-            row = {**fix, "steps": json.dumps(fix["steps"], ensure_ascii=False), "signature_id": signature_id}
-            connection.execute(insert(tables.fixes).values(**row))

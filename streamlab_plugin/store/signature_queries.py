@@ -230,4 +230,6 @@ def _signatures(conn: Connection, run_id: int | None) -> tuple[Select[Any], Any,
 
 def _signature(row: Row[Any]) -> Signature:
     values = row._mapping
-    return Signature(**{name: values[name] for name in Signature.__dataclass_fields__})
+    fields = {name: values[name] for name in Signature.__dataclass_fields__}
+    # PostgreSQL adds up its 64-bit integers to a decimal.
+    return Signature(**{**fields, "count": int(fields["count"])})

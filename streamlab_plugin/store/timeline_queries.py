@@ -94,6 +94,11 @@ def peak_users(conn: Connection, run_id: int) -> int:
     return int(conn.scalar(select(func.max(per_second.c.users))) or 0)
 
 
+def users_at(conn: Connection, run_id: int, second: int) -> int | None:
+    """Return how many users the run had in one second, None when that is not known."""
+    return _users(conn, run_id, range(second, second + 1), 1)[0]
+
+
 def _fitting_period(seconds: int) -> int:
     return next((period for period in PERIODS_S if seconds <= period * MOST_POINTS), PERIODS_S[-1])
 

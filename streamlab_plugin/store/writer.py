@@ -1,159 +1,267 @@
-"""The one writing connection of a recorder.
+"""The one writing connection of a recorder: batches in, each in one transaction, each at most once.
 
-Bulk rows go through the driver (``executemany`` on raw sqlite3 stores 300,000 rows/s, SQLAlchemy's insert is
-2 to 7 times slower); everything else through SQLAlchemy. Every write is idempotent: a stream's rows are
-stored only if its ``last_frame`` is still the one they follow.
+A stream's batch is stored only if the stream is still where the batch begins; so whatever was interrupted,
+repeated or answered too late can be written again.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
+import logging
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import Connection, Engine, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Engine, and_, or_, select, update
 
 from streamlab_plugin.store import tables
 from streamlab_plugin.store.batch import Key, StreamWrite
+from streamlab_plugin.store.buckets import Buckets
+from streamlab_plugin.store.bulk import Bulk, bulk_for
+from streamlab_plugin.store.failure import POISON_ERRORS, poison_reason
+from streamlab_plugin.store.partition import ensure_partition
+from streamlab_plugin.store.upsert import insert
 
-_RECORDS = "INSERT INTO records VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-_LEAN_RECORDS = (
-    "INSERT INTO records (run_day, process_id, seq, series_id, started_at, latency_ms, size_bytes, shape_id,"
-    " payload, outcome, status, correlation_id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
-)
-SLICE_ROWS = 128
-_ROLLUPS = "INSERT OR REPLACE INTO rollups VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-_OCCURRENCES = "INSERT OR REPLACE INTO occurrences VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-_GAUGES = "INSERT OR REPLACE INTO gauges VALUES (?,?,?)"
+logger = logging.getLogger(__name__)
+
+# Keys that are stored with one statement; older SQLite takes at most 999 parameters.
+_KEYS_AT_ONCE = 100
+_LARGEST = 2**63 - 1
 
 
-# sqlite3 searches an adapter for each None it binds, in vain and slowly; this one gives it back at once.
-sqlite3.register_adapter(type(None), cast(Any, {}.get))
+class UnknownProcessError(LookupError):
+    """A batch belongs to a process that this database has never heard of."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__(f"process {process} is not in this database")
+        self.process = process
+
+
+class _Stored:
+    """What the writer remembers of a process."""
+
+    __slots__ = ("buckets", "id", "last_frame", "privacy")
+
+    def __init__(self, ident: int, last_frame: int, privacy: dict[str, int]) -> None:
+        self.id = ident
+        self.last_frame = last_frame
+        self.privacy = privacy
+        self.buckets = Buckets(ident, is_resumed=last_frame > 0)
 
 
 class Writer:
-    """Write streams, rollups and findings; every method is one transaction.
+    """Write batches; every method is one transaction (but for the names of series, shapes and errors).
 
     Raises:
-        sqlalchemy.exc.DBAPIError, sqlite3.Error: the database refused; nothing of the call is stored.
+        DATABASE_ERRORS: the database is out of reach or refused; nothing of the call is stored. A writer that
+            has failed stays usable when its connection does.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.connection: Connection = engine.connect()
-        self._raw = cast(sqlite3.Connection, self.connection.connection.driver_connection)
+        try:
+            self._bulk: Bulk = bulk_for(self.connection)
+        except BaseException:
+            self.connection.close()
+            raise
+        self._processes: dict[str, _Stored] = {}
         self._ids: dict[tuple[str, tuple[str, ...]], int] = {}
 
     def close(self) -> None:
-        """Empty the write-ahead log into the database and let go of it."""
+        """Let go of the connection; SQLite's write-ahead log goes into the database first."""
         try:
-            self._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            if self.connection.dialect.name == "sqlite":
+                driver: Any = self.connection.connection.driver_connection
+                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             self.connection.close()
 
-    def write(self, writes: Iterable[StreamWrite]) -> None:
-        """Store *writes* in one transaction; a stream that is already further is skipped."""
-        with self.connection.begin():
-            for write in writes:
-                if self._advance(write):
-                    self._store(write)
+    def abandon(self) -> None:
+        """Let go of a connection that has failed, without waiting for anything."""
+        self.connection.invalidate()
+        self.connection.close()
 
-    def _advance(self, write: StreamWrite) -> bool:
+    def write(self, writes: Sequence[StreamWrite]) -> None:
+        """Store *writes* in one transaction; a stream that is already further is skipped.
+
+        A row that the database refuses is put into ``quarantine`` and does not hold up the others.
+
+        Raises:
+            UnknownProcessError: a process was never opened in this database; nothing is stored.
+        """
+        self._register(key for write in writes for key in write.keys)
+        try:
+            self._transact(writes, self._insert)
+        except POISON_ERRORS as error:
+            _raise_if_lost(self.connection, error)
+            for write in writes:
+                self._write_alone(write)
+
+    def _write_alone(self, write: StreamWrite) -> None:
+        try:
+            self._transact([write], self._sift)
+        except POISON_ERRORS as error:
+            # Not a record but what was counted over them: better to store the totals than to stand still.
+            _raise_if_lost(self.connection, error)
+            logger.error("%d records were put aside: %s", write.records, poison_reason(error))
+            quarantined = write.quarantined + write.records
+            bare = replace(
+                write, rows=[], lean=[], deltas=[], occurrences=[], gauges=[], quarantined=quarantined
+            )
+            self._transact([bare], self._insert)
+
+    def _transact(self, writes: Sequence[StreamWrite], store: Callable[[int, StreamWrite], int]) -> None:
+        touched: set[str] = set()
+        try:
+            with self.connection.begin():
+                for write in writes:
+                    touched.add(write.process)
+                    self._store(write, store)
+        except BaseException:
+            # What is remembered of them may be ahead of what is stored now.
+            for process in touched:
+                self._processes.pop(process, None)
+            raise
+
+    def _store(self, write: StreamWrite, store: Callable[[int, StreamWrite], int]) -> None:
+        known = self._processes.get(write.process)
+        if known is None or known.last_frame != write.previous_frame:
+            # Unless it is a repetition, another writer has been at it, and the rollups are not as remembered.
+            known = self._recall(write.process, write.run_day)
+        if not self._advance(known, write):
+            return
+        if write.rows or write.lean:
+            refused = store(known.id, write)
+            if refused:
+                self._count_refused(known.id, refused)
+        if write.deltas:
+            self._bulk.rollups(known.id, known.buckets.add(self.connection, write.deltas))
+        if write.occurrences:
+            self._bulk.occurrences(known.id, write.occurrences)
+        if write.gauges:
+            self._bulk.gauges(known.id, write.gauges)
+
+    def _recall(self, process: str, run_day: int) -> _Stored:
+        # Made when the run was opened; but a day's partition may have been dropped since.
+        ensure_partition(self.connection, run_day)
+        table = tables.processes.c
+        row = self.connection.execute(
+            select(table.id, table.last_frame, table.privacy).where(table.process == process)
+        ).one_or_none()
+        if row is None:
+            raise UnknownProcessError(process)
+        known = self._processes[process] = _Stored(row.id, row.last_frame, json.loads(row.privacy))
+        return known
+
+    def _advance(self, known: _Stored, write: StreamWrite) -> bool:
+        """Move the stream's totals on, or return False when it is not where *write* begins."""
+        for name, count in write.privacy.items():
+            known.privacy[name] = known.privacy.get(name, 0) + count
+        table = tables.processes
         values: dict[str, Any] = {
             "last_frame": write.last_frame,
             "produced": write.produced,
-            "stored": tables.processes.c.stored + len(write.rows) + len(write.lean),
-            "quarantined": write.quarantined,
+            "stored": table.c.stored + write.records,
+            "quarantined": table.c.quarantined + write.quarantined,
+            "evicted": table.c.evicted + write.evicted,
             "dropped": json.dumps(write.dropped),
-            "privacy": json.dumps(write.privacy),
+            "privacy": json.dumps(known.privacy),
             "users": write.users,
+            "seen_at": write.seen_at,
         }
         if write.closed_at is not None:
             values |= {"state": "closed", "closed_at": write.closed_at, "users": 0}
+        matches = (table.c.id == known.id) & (table.c.last_frame == write.previous_frame)
+        if self.connection.execute(update(table).where(matches).values(values)).rowcount == 1:
+            known.last_frame = write.last_frame
+            return True
+        # Another recorder, or an answer that came too late, has stored it: look again next time.
+        del self._processes[write.process]
+        return False
+
+    def _insert(self, process_id: int, write: StreamWrite) -> int:
+        self._bulk.records(write.run_day, process_id, write.rows, write.lean)
+        return 0
+
+    def _sift(self, process_id: int, write: StreamWrite) -> int:
+        """Insert what can be inserted, halving what fails until the refused rows stand alone."""
+        parts = [(rows, is_lean) for rows, is_lean in ((write.rows, False), (write.lean, True)) if rows]
+        refused = 0
+        while parts:
+            rows, is_lean = parts.pop()
+            try:
+                with self.connection.begin_nested():
+                    full, lean = ([], rows) if is_lean else (rows, [])
+                    self._bulk.records(write.run_day, process_id, full, lean)
+            except POISON_ERRORS as error:
+                _raise_if_lost(self.connection, error)
+                if len(rows) > 1:
+                    middle = len(rows) // 2
+                    parts += [(rows[middle:], is_lean), (rows[:middle], is_lean)]
+                else:
+                    self._quarantine(process_id, rows[0][0], poison_reason(error))
+                    refused += 1
+        return refused
+
+    def _quarantine(self, process_id: int, seq: int, reason: str) -> None:
+        # A number that is itself what the column refuses stands there as the largest one.
+        number = max(-_LARGEST, min(seq, _LARGEST))
+        values = {"process_id": process_id, "seq": number, "reason": reason, "noted_at": time.time()}
+        statement = insert(self.connection, tables.quarantine).values(values)
+        self.connection.execute(statement.on_conflict_do_nothing())
+
+    def _count_refused(self, process_id: int, refused: int) -> None:
         table = tables.processes
-        matches = (table.c.id == write.process_id) & (table.c.last_frame == write.previous_frame)
-        return self.connection.execute(update(table).where(matches).values(values)).rowcount == 1
+        self.connection.execute(
+            update(table)
+            .where(table.c.id == process_id)
+            .values(stored=table.c.stored - refused, quarantined=table.c.quarantined + refused)
+        )
 
-    def _store(self, write: StreamWrite) -> None:
-        day, process = write.run_day, write.process_id
-        ident = self._ident
-        for rows in _slices(write.rows):
-            self._raw.executemany(
-                _RECORDS,
-                [
-                    (
-                        day, process, row[0], row[1].id or ident(row[1]), row[2], row[3], row[4], row[5],
-                        row[6], row[7] and (row[7].id or ident(row[7])), row[8], row[9], row[10],
-                        row[11] and (row[11].id or ident(row[11])),
-                        row[12], row[13], row[14], row[15], row[16],
-                    )
-                    for row in rows
-                ],
-            )  # fmt: skip
-        for rows in _slices(write.lean):
-            self._raw.executemany(
-                _LEAN_RECORDS,
-                [
-                    (
-                        day, process, row[0], row[1].id or ident(row[1]), row[2], row[3], row[4],
-                        row[5] and (row[5].id or ident(row[5])), row[6], row[7], row[8], row[9],
-                    )
-                    for row in rows
-                ],
-            )  # fmt: skip
-        if write.rollups:
-            self._raw.executemany(
-                _ROLLUPS,
-                ((process, row[0], row[1], row[2].id or ident(row[2]), *row[3:]) for row in write.rollups),
-            )
-        if write.occurrences:
-            self._raw.executemany(_OCCURRENCES, ((process, *row) for row in write.occurrences))
-        if write.gauges:
-            self._raw.executemany(_GAUGES, ((process, *row) for row in write.gauges))
+    def _register(self, keys: Iterable[Key]) -> None:
+        """Give every key its integer, in a transaction of its own: a failed batch cannot take it back."""
+        fresh: dict[str, dict[tuple[str, ...], list[Key]]] = {}
+        for key in keys:
+            if key.id is None:
+                key.id = self._ids.get((key.kind, key.values))
+            if key.id is None:
+                fresh.setdefault(key.kind, {}).setdefault(key.values, []).append(key)
+        for kind, by_values in fresh.items():
+            # In order, so that recorders which meet here wait for each other instead of dead-locking.
+            wanted = sorted(by_values)
+            for at in range(0, len(wanted), _KEYS_AT_ONCE):
+                for values, ident in self._stored_keys(kind, wanted[at : at + _KEYS_AT_ONCE]).items():
+                    self._ids[kind, values] = ident
+                    for key in by_values.get(values, ()):
+                        key.id = ident
 
-    def _ident(self, key: Key) -> int:
-        """Return the integer of *key*, storing it on first use."""
-        known = self._ids.get((key.kind, key.values))
-        if known is None:
-            table = tables.metadata.tables[key.kind]
-            columns = [column for column in table.columns if column.name != "id"]
-            values = dict(zip([column.name for column in columns], key.values, strict=True))
-            self.connection.execute(insert(table).values(values).on_conflict_do_nothing())
-            matches = [column == values[column.name] for column in columns]
-            known = int(self.connection.execute(select(table.c.id).where(*matches)).scalar_one())
-        key.id = known
-        return known
-
-    def load_rollup(self, process_id: int, period_s: int, start: int, series: Key) -> tuple[Any, ...] | None:
-        """Return the stored cumulative row (columns after series_id), or None."""
-        table = tables.rollups
+    def _stored_keys(self, kind: str, wanted: list[tuple[str, ...]]) -> dict[tuple[str, ...], int]:
+        table = tables.metadata.tables[kind]
+        columns = [column for column in table.columns if column.name != "id"]
+        names = [column.name for column in columns]
         with self.connection.begin():
-            row = self.connection.execute(
-                select(*table.columns[4:]).where(
-                    table.c.process_id == process_id,
-                    table.c.period_s == period_s,
-                    table.c.start == start,
-                    table.c.series_id == (series.id or self._ident(series)),
-                )
-            ).one_or_none()
-        return None if row is None else tuple(row)
+            rows = [dict(zip(names, values, strict=True)) for values in wanted]
+            statement = insert(self.connection, table).values(rows)
+            self.connection.execute(statement.on_conflict_do_nothing())
+            matches = or_(
+                *(and_(*(col == value for col, value in zip(columns, one, strict=True))) for one in wanted)
+            )
+            found = self.connection.execute(select(table.c.id, *columns).where(matches)).all()
+        return {tuple(row[1:]): int(row[0]) for row in found}
 
-    def mark_lost(self, process_id: int) -> None:
-        """Say that a process vanished without closing its stream."""
+    def mark_lost(self, process: str, at: float) -> None:
+        """Say that a process vanished at *at* (epoch seconds) without closing its stream."""
         table = tables.processes
         with self.connection.begin():
             self.connection.execute(
                 update(table)
-                .where(table.c.id == process_id, table.c.state == "open")
-                .values(state="lost", closed_at=time.time(), users=0)
+                .where(table.c.process == process, table.c.state == "open")
+                .values(state="lost", closed_at=at, users=0)
             )
 
 
-def _slices(rows: list[Any]) -> Iterator[list[Any]]:
-    """Yield *rows* in parts, offering the processor to others before each (see recorder.stream)."""
-    for start in range(0, len(rows), SLICE_ROWS):
-        os.sched_yield()
-        yield rows[start : start + SLICE_ROWS]
+def _raise_if_lost(connection: Connection, error: BaseException) -> None:
+    """Raise *error* again when it is about the connection rather than about a value."""
+    if connection.invalidated or connection.closed:
+        raise error

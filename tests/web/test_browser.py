@@ -19,6 +19,7 @@ from werkzeug.serving import BaseWSGIServer
 
 from streamlab_plugin.cli.ui import make_ui_server
 from streamlab_plugin.store import tables
+from streamlab_plugin.store.engine import open_store
 from streamlab_plugin.web.formatting import FORMATS
 
 pytestmark = pytest.mark.browser
@@ -118,12 +119,12 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Seeded:
     """A database whose second run is going on right now."""
-    return seed(tmp_path_factory.mktemp("live") / "streamlab.db", now=float(int(time.time())))
+    return seed(f"sqlite:///{tmp_path_factory.mktemp('live') / 'streamlab.db'}", now=float(int(time.time())))
 
 
 @pytest.fixture(scope="module")
 def site(live: Seeded) -> Iterator[Site]:
-    served = Site(live.engine()).start()
+    served = Site(open_store(live.url, read_only=True)).start()
     yield served
     served.stop()
 

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, create_engine, update
 
 from streamlab_plugin.core.errors import InfrastructureError
 from streamlab_plugin.store import tables
+from streamlab_plugin.store.engine import open_store
 from streamlab_plugin.web.blueprint import create_blueprint
 
 PAGES = ("/", "/anomalies/", "/anomalies/1/", "/runs/", f"/runs/{FINISHED}/", f"/runs/{RUNNING}/")
@@ -42,10 +43,8 @@ def host(engine: Any, **options: Any) -> FlaskClient:
 
 
 @pytest.fixture
-def empty(tmp_path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{tmp_path / 'empty.db'}")
-    tables.metadata.create_all(engine)
-    return engine
+def empty(database_url: str) -> Engine:
+    return open_store(database_url, read_only=True)
 
 
 class TestPages:
@@ -196,11 +195,9 @@ class TestETag:
             again = client.get(f"/streamlab{path}", headers={"If-None-Match": first.headers["ETag"]})
             assert (again.status_code, again.data) == (304, b"")
 
-    def test_changed(self, tmp_path: Path, seeded: Seeded) -> None:
+    def test_changed(self, own_seeded: Seeded) -> None:
         """A change in the store changes the tag."""
-        path = tmp_path / "copy.db"
-        path.write_bytes(seeded.path.read_bytes())
-        engine = create_engine(f"sqlite:///{path}")
+        engine = own_seeded.engine()
         client = host(engine)
         first = client.get("/streamlab/api/v1/runs")
         with engine.begin() as conn:
@@ -209,13 +206,9 @@ class TestETag:
         assert again.status_code == 200
         assert again.json["runs"][0]["state"] == "completed"
 
-    def test_finished_run_is_worked_out_again_when_more_is_stored(
-        self, tmp_path: Path, seeded: Seeded
-    ) -> None:
+    def test_finished_run_is_worked_out_again_when_more_is_stored(self, own_seeded: Seeded) -> None:
         """What is remembered of a finished run gives way to a late frame."""
-        path = tmp_path / "copy.db"
-        path.write_bytes(seeded.path.read_bytes())
-        engine = create_engine(f"sqlite:///{path}")
+        engine = own_seeded.engine()
         client = host(engine)
         before = client.get("/streamlab/api/v1/runs/1111").json["totals"]["count"]
         rollups = tables.rollups
