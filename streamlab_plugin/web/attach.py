@@ -10,6 +10,7 @@ from gevent import get_hub
 from gevent.threadpool import ThreadPool
 
 from streamlab_plugin.store.engine import open_store
+from streamlab_plugin.store.spool import waiting_text
 from streamlab_plugin.web.blueprint import create_blueprint
 
 T = TypeVar("T")
@@ -35,6 +36,7 @@ def attach(web_ui: Any, database_url: str, current_run: Callable[[], str | None]
         run_query=threads.apply,
         locust_url=f"{base}/",
         current_run=current_run,
+        waiting=partial(waiting_text, database_url),
     )
     web_ui.app.register_blueprint(blueprint, url_prefix=f"{base}/streamlab")
     web_ui.app.after_request(partial(_add_link, f"{base}/streamlab/"))

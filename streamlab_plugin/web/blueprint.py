@@ -26,6 +26,7 @@ def create_blueprint(
     locust_url: str | None = None,
     current_run: Callable[[], str | None] | None = None,
     clock: Callable[[], float] = time.time,
+    waiting: Callable[[], str] | None = None,
     url_prefix: str = "/streamlab",
 ) -> Blueprint:
     """Return the pages, their API and their static files.
@@ -38,6 +39,7 @@ def create_blueprint(
         locust_url: Where Locust's own page is; no link without it.
         current_run: The public id of the run that this process owns, shown instead of the latest.
         clock: The present, epoch seconds.
+        waiting: Says in a few words what waits in this host's spool for the database, or nothing ("").
         url_prefix: Where the pages live.
     """
     blueprint = Blueprint(
@@ -49,7 +51,7 @@ def create_blueprint(
         template_folder="templates",
     )
     protect(blueprint, guard)
-    source = Source(engine, run_query or _directly, current_run or _no_run, clock)
+    source = Source(engine, run_query or _directly, current_run or _no_run, clock, waiting or _nothing)
     Views(source).register(blueprint)
 
     @blueprint.context_processor
@@ -67,6 +69,10 @@ def create_blueprint(
 
 def _directly(query: Callable[[], Any]) -> Any:
     return query()
+
+
+def _nothing() -> str:
+    return ""
 
 
 def _no_run() -> str | None:

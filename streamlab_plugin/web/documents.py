@@ -206,8 +206,21 @@ def _run(run: queries.Run, now: float) -> Document:
         "host": run.host,
         "locustfile": run.locustfile,
         "versions": dict(run.versions),
+        "tags": dict(run.tags),
+        "degradations": [_degradation(one) for one in run.degradations],
         "verdict": run.verdict,
         "exit_code": run.exit_code,
+    }
+
+
+def _degradation(window: Mapping[str, Any]) -> Document:
+    return {
+        "process": str(window["process"])[:8],
+        "role": window["role"],
+        "since": window["since"],
+        "until": window["until"],
+        "duration_s": round(window["until"] - window["since"], 1),
+        "users": window["users"],
     }
 
 

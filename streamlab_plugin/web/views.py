@@ -61,7 +61,9 @@ class Views:
         """Return the overview of this process's run, else of the latest."""
         now = self._source.now()
         own = self._source.run_of_this_process()
-        return self._source.ask(partial(_overview, memory=self._memory, own=own, now=now))
+        query = partial(_overview, memory=self._memory, own=own, now=now)
+        document, waiting = self._source.ask_with_spool(query)
+        return {**document, "spool": waiting}
 
     def runs(self) -> Document:
         """Return the runs, newest first."""

@@ -5,6 +5,7 @@ import { Timeline, occurrenceChart } from "./timeline.js";
 
 const main = document.querySelector("main");
 const connection = document.querySelector("#connection");
+const trouble = document.querySelector("#trouble");
 const WORDS = { live: "live", paused: "paused", lost: "connection lost, retrying", still: "" };
 const GIVE_UP_MS = 10_000;
 const tags = new Map();
@@ -15,13 +16,24 @@ const setState = (state) => {
   connection.textContent = WORDS[state];
 };
 
+/** What the server says is wrong, in its own sentence if it has one. */
+async function troubleOf(answer) {
+  const body = await answer.json().catch(() => ({}));
+  return Object.assign(new Error(`status ${answer.status}`), { sentence: body.error });
+}
+
+const setTrouble = (sentence) => {
+  trouble.hidden = !sentence;
+  setText(trouble, sentence ?? "");
+};
+
 /** Fetch JSON; null if it has not changed since the last answer from the same address. */
 async function fetchChanged(address) {
   const headers = tags.has(address) ? { "If-None-Match": tags.get(address) } : {};
   const answer = await fetch(address, { headers, cache: "no-store", signal: AbortSignal.timeout(GIVE_UP_MS) });
   if (answer.redirected) location.reload(); // signed out: the page leads to the login
   if (answer.status === 304) return null;
-  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  if (!answer.ok) throw await troubleOf(answer);
   const tag = answer.headers.get("ETag");
   const document = await answer.json();
   if (tag) tags.set(address, tag);
@@ -87,9 +99,11 @@ function repeat(step, every) {
       await step();
       failures = 0;
       setState("live");
-    } catch {
+      setTrouble(null);
+    } catch (error) {
       failures += 1;
       setState("lost");
+      setTrouble(error.sentence);
     }
     timer = setTimeout(turn, Math.min(every * 2 ** failures, 5000));
   };
