@@ -92,13 +92,13 @@ class TestTakeChanged:
     """What the next write stores."""
 
     def test_only_what_changed(self) -> None:
-        """A bucket without new findings is not stored again; one with them is, as a total."""
+        """A bucket without new findings is not stored again; of one with them, what is new."""
         counted, sample = Occurrences(), Samples()
         counted.add(key("a"), 1000.0, sample)
         counted.add(key("b"), 1000.0, sample)
         counted.take_changed()
         counted.add(key("b"), 1001.0, sample)
-        assert [("b", 2)] == [(row.fingerprint, row.count) for row in counted.take_changed()]
+        assert [("b", 1)] == [(row.fingerprint, row.count) for row in counted.take_changed()]
         assert [] == counted.take_changed()
 
     def test_rows_do_not_change_afterwards(self) -> None:
@@ -120,7 +120,7 @@ class TestTakeChanged:
         assert 0 == counted.overflowed
 
     def test_late_finding(self) -> None:
-        """A finding for a forgotten bucket counts in the oldest live one and replaces no stored total."""
+        """A finding for a forgotten bucket counts in the oldest live one."""
         counted, sample = Occurrences(), Samples()
         for _ in range(5):
             counted.add(key(), 1000.0, sample)
@@ -130,12 +130,12 @@ class TestTakeChanged:
         assert [(1040, 1)] == [(row.start, row.count) for row in counted.take_changed()]
 
     def test_nothing_is_lost(self) -> None:
-        """The last totals of all buckets add up to what was added, however often it was taken."""
+        """What was taken adds up to what was added, however often it was taken."""
         counted, sample = Occurrences(), Samples()
-        stored: dict[tuple[str, int], int] = {}
+        taken = 0
         for number in range(1_000):
             counted.add(key(str(number % 7)), 1000.0 + number, sample)
             if number % 90 == 0:
-                stored |= {(row.fingerprint, row.start): row.count for row in counted.take_changed()}
-        stored |= {(row.fingerprint, row.start): row.count for row in counted.take_changed()}
-        assert 1_000 == sum(stored.values())
+                taken += sum(row.count for row in counted.take_changed())
+        taken += sum(row.count for row in counted.take_changed())
+        assert 1_000 == taken

@@ -1,0 +1,48 @@
+"""Many short distributed runs: each is stored as a whole, and judged only after its last stream has ended."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from fault_run import QUICK_RATE, FaultRun
+
+WORKERS = 4
+RUNS = 100
+SECONDS = 5.0
+QUICK_SECONDS = 3.0
+
+
+def run_and_compare(folder: Path, seconds: float) -> None:
+    """Run once, with tasks that raise now and then."""
+    folder.mkdir()
+    url = f"sqlite:///{folder / 'streamlab.db'}"
+    variables = {"FAULT_TASK_ERRORS": "1"}
+    with FaultRun(folder, url, workers=WORKERS, rate=QUICK_RATE, seconds=seconds, variables=variables) as run:
+        code = run.finish()
+        seen, stored = run.seen(), run.stored()
+        assert "fails on purpose" in run.output()
+        assert 1 == code, "Locust's own code for an exception in a task"
+        assert {} == stored.lost(seen)
+        assert (0, 0) == (stored.twice(), stored.ghosts(seen))
+        assert (0, {}) == (stored.missing(), dict(stored.dropped()))
+        assert WORKERS == sum(one.role == "worker" for one in stored.processes)
+        assert {"closed"} == {one.state for one in stored.processes}
+        assert stored.decided_at is not None
+        assert stored.decided_at >= max(one.closed_at or 0.0 for one in stored.processes)
+        assert "completed" == stored.state
+
+
+def test_two_runs_at_once(tmp_path: Path) -> None:
+    """Side by side, each in a place of its own."""
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(run_and_compare, tmp_path / str(number), QUICK_SECONDS) for number in range(2)]
+        assert [None, None] == [future.result() for future in futures]
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("number", range(RUNS))
+def test_a_hundred_runs(tmp_path: Path, number: int) -> None:
+    """One after the other."""
+    run_and_compare(tmp_path / str(number), SECONDS)
