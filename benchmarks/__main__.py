@@ -6,15 +6,23 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import rate, recorder_cost, report, request_cost
+from benchmarks import history, ingest, peer, rate, recorder_cost, report, request_cost, spool
 from benchmarks.figure import MISSED, Figure
 
-MEASUREMENTS = {"request": request_cost.measure, "recorder": recorder_cost.measure, "rate": rate.measure}
+MEASUREMENTS = {
+    "request": request_cost.measure,
+    "recorder": recorder_cost.measure,
+    "spool": spool.measure,
+    "rate": rate.measure,
+    "ingest": ingest.measure,
+    "history": history.measure,
+    "peer": peer.measure,
+}
 RESULTS = Path(__file__).with_name("results.json")
 
 
 def main() -> int:
-    """Return 0 when every figure meets its must, 1 when one misses it."""
+    """Return 0 when every figure meets its must, 1 when one misses it; small numbers are not judged."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure the budgets of docs/benchmarks.md."
     )
@@ -31,7 +39,7 @@ def main() -> int:
     print(report.table(figures))
     if options.only is None and not options.quick:
         report.write_json(RESULTS, report.document(figures, report.machine()))
-    return int(any(figure.verdict == MISSED for figure in figures))
+    return int(not options.quick and any(figure.verdict == MISSED for figure in figures))
 
 
 if __name__ == "__main__":

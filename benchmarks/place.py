@@ -8,30 +8,42 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
+from benchmarks.postgres import Server
+from benchmarks.process import wait_until
+from benchmarks.storage import Storage
+
 ROOT = Path(__file__).parents[1]
+ENGINES = ("sqlite", "postgresql")
+LABELS = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 # A recorder ends by itself about a second after its last client; longer means that it hangs.
 RECORDER_END_S = 20.0
 
 
 class Place:
-    """A temporary folder with its own database, key, sockets and home."""
+    """A temporary folder with its own database, key, sockets and home.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where everything lives.
+        database_url: A PostgreSQL database instead of a SQLite file in the folder.
+    """
+
+    def __init__(self, folder: Path, database_url: str | None = None) -> None:
         self.folder = folder
-        self.database = folder / "streamlab.db"
+        self.storage = Storage(database_url or f"sqlite:///{folder / 'streamlab.db'}")
         self.runtime = folder / "run"
         self.runtime.mkdir(mode=0o700)
 
     def environment(self, **variables: str) -> dict[str, str]:
         """Return the environment for a child process: this folder's places and *variables*."""
         kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("STREAMLAB", "LOCUST"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("STREAMLAB", "LOCUST", "PG"))
         }
         return {
             **kept,
@@ -39,13 +51,13 @@ class Place:
             "XDG_RUNTIME_DIR": str(self.runtime),
             "XDG_CONFIG_HOME": str(self.folder / "config"),
             "XDG_STATE_HOME": str(self.folder / "state"),
-            "STREAMLAB_DATABASE_URL": f"sqlite:///{self.database}",
+            "STREAMLAB_DATABASE_URL": self.storage.url,
             "STREAMLAB_KEY_FILE": str(self.folder / "key"),
             "PYTHONPATH": str(ROOT),
             **variables,
         }
 
-    def run(self, *arguments: str, timeout_s: float, **variables: str) -> str:
+    def run(self, *arguments: str, timeout_s: float, python: Path | None = None, **variables: str) -> str:
         """Run ``python -m …`` to its end and return its standard output.
 
         Raises:
@@ -53,7 +65,8 @@ class Place:
         """
         try:
             done = subprocess.run(
-                [sys.executable, "-m", *arguments], cwd=self.folder, env=self.environment(**variables),
+                [python or sys.executable, "-m", *arguments], cwd=self.folder,
+                env=self.environment(**variables),
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s,
             )  # fmt: skip
         except subprocess.TimeoutExpired as slow:
@@ -63,18 +76,24 @@ class Place:
         return done.stdout
 
     @contextlib.contextmanager
-    def running(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """Run ``python -m …`` while the block lasts."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", *arguments], cwd=self.folder, env=self.environment(),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+    def running(
+        self, *arguments: str, python: Path | None = None, **variables: str
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Run ``python -m …`` while the block lasts; its error output goes to ``error.log`` in the folder."""
+        with (self.folder / "error.log").open("a") as log:
+            process = subprocess.Popen(
+                [python or sys.executable, "-m", *arguments], cwd=self.folder,
+                env=self.environment(**variables),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+            )  # fmt: skip
+        assert process.stdin is not None
         assert process.stdout is not None
         try:
             yield process
         finally:
             process.kill()
             process.wait(10)
+            process.stdin.close()
             process.stdout.close()
 
     def recorders(self) -> list[psutil.Process]:
@@ -85,6 +104,11 @@ class Place:
             if "streamlab_plugin.recorder" in arguments and arguments[-1].startswith(str(self.runtime)):
                 found.append(process)
         return found
+
+    def recorder(self) -> psutil.Process:
+        """Wait for this folder's recorder and return it."""
+        wait_until(lambda: bool(self.recorders()), "the recorder")
+        return self.recorders()[0]
 
     def wait_recorders(self) -> None:
         """Wait until this folder's recorders have ended and the write-ahead log is in the database."""
@@ -99,10 +123,10 @@ class Place:
 
 
 @contextlib.contextmanager
-def new_place() -> Iterator[Place]:
+def new_place(database_url: str | None = None) -> Iterator[Place]:
     """Make a place and remove it afterwards, with every recorder in it."""
     folder = Path(tempfile.mkdtemp(prefix="streamlab-bench-"))
-    place = Place(folder)
+    place = Place(folder, database_url)
     try:
         yield place
         place.wait_recorders()
@@ -111,25 +135,12 @@ def new_place() -> Iterator[Place]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def wait_until(is_reached: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
-    """Poll until *is_reached*.
-
-    Raises:
-        RuntimeError: it takes too long.
-    """
-    deadline = time.monotonic() + timeout_s
-    while not is_reached():
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"{what}: not within {timeout_s:.0f} s")
-        time.sleep(0.05)
-
-
-def round_robin(variants: tuple[str, ...], rounds: int) -> Iterator[str]:
-    """Yield A B C A B C …: what changes on the machine meanwhile meets all of them."""
-    for _round in range(rounds):
-        yield from variants
-
-
-def progress(what: str) -> None:
-    """Say on standard error what is being measured now."""
-    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
+@contextlib.contextmanager
+def place_on(engine: str, server: Server) -> Iterator[Place]:
+    """Make a place with a new database on *engine*, one of `ENGINES`; the one on *server* is dropped."""
+    if engine == "sqlite":
+        with new_place() as place:
+            yield place
+    else:
+        with server.database() as url, new_place(url) as place:
+            yield place

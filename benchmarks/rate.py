@@ -6,12 +6,11 @@ Target, generator and recorder share the machine's cores, as on a developer's ma
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 from typing import Any
 
 from benchmarks.figure import Figure, Peer, ratios
-from benchmarks.place import ROOT, Place, new_place, progress, round_robin
+from benchmarks.place import ROOT, Place, new_place
+from benchmarks.process import progress, round_robin
 
 VARIANTS = ("plain", "csv", "streamlab")
 LIMITS = {"websocket": (0.72, 0.85), "http": (0.93, 0.98)}
@@ -21,7 +20,7 @@ _LABELS = {"websocket": "WebSocket request/reply", "http": "FastHttpUser GET"}
 
 def measure(*, is_quick: bool) -> list[Figure]:
     """Measure both protocols."""
-    seconds, rounds = (2, 1) if is_quick else (8, 3)
+    seconds, rounds = (1, 1) if is_quick else (8, 3)
     return [_measure(protocol, seconds, rounds) for protocol in LIMITS]
 
 
@@ -69,6 +68,4 @@ def _stats(place: Place) -> list[dict[str, Any]]:
 
 def _stored(place: Place) -> int:
     query = "SELECT count(*) FROM records_flat WHERE endpoint = 'request' AND outcome = 'success'"
-    with closing(sqlite3.connect(place.database)) as connection:
-        (count,) = connection.execute(query).fetchone()
-    return int(count)
+    return int(place.storage.scalar(query))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks import postgres
 from benchmarks.figure import Figure
 
 HEADINGS = ("row", "what", "measured", "min … max", "must", "moonshot", "verdict", "peer")
@@ -26,7 +28,17 @@ def table(figures: Sequence[Figure]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     ]
-    return "\n".join([texts[0], rule, *texts[1:]])
+    below = [[], *([_below(figure)] if figure.details else [] for figure in figures)]
+    shown = [line for text, more in zip(texts, below, strict=True) for line in (text, *more)]
+    return "\n".join([shown[0], rule, *shown[1:]])
+
+
+def _below(figure: Figure) -> str:
+    parts = [
+        f"{name} {value if isinstance(value, str) else number(value)}"
+        for name, value in figure.details.items()
+    ]
+    return "     " + " · ".join(parts)
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:
@@ -37,11 +49,17 @@ def _cells(figure: Figure) -> tuple[str, ...]:
         figure.name,
         f"{number(figure.median)} {figure.unit}".rstrip(),
         f"{number(min(figure.values))} … {number(max(figure.values))}",
-        f"{sign} {number(figure.must)}",
-        f"{sign} {number(figure.moonshot)}" + (", < peer" if figure.beats_peer else ""),
+        "" if figure.must is None else f"{sign} {number(figure.must)}",
+        _moonshot(figure, sign),
         figure.verdict,
         "" if peer is None else f"{peer.name} {number(peer.median)}",
     )
+
+
+def _moonshot(figure: Figure, sign: str) -> str:
+    if figure.moonshot is None:
+        return ""
+    return f"{sign} {number(figure.moonshot)}" + (", < peer" if figure.beats_peer else "")
 
 
 def number(value: float) -> str:
@@ -57,6 +75,8 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "locust": version("locust"),
         "gevent": version("gevent"),
+        "sqlite": sqlite3.sqlite_version,
+        "postgresql": postgres.version(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -78,6 +98,7 @@ def _entry(figure: Figure) -> dict[str, Any]:
         "moonshot": figure.moonshot,
         "verdict": figure.verdict,
         "peer": None if peer is None else {"name": peer.name, **_spread(peer.values)},
+        "details": dict(figure.details),
     }
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 
 from benchmarks.figure import Figure, Peer, surplus
-from benchmarks.place import Place, new_place, progress, round_robin
-from benchmarks.request_process import VARIANTS
+from benchmarks.place import Place, new_place
+from benchmarks.process import progress, round_robin
 
+VARIANTS = ("plain", "csv", "streamlab", "payload")
 MUST_US = 4.0
 MOONSHOT_US = 2.5
 
@@ -35,9 +34,8 @@ def _cost_us(place: Place, variant: str, count: int) -> float:
     answer = json.loads(place.run("benchmarks.request_process", variant, str(count), timeout_s=60))
     progress(f"row 1, {variant}: {answer['cost_us']:.2f} µs")
     assert answer["fired"] == count, f"Locust counted {answer['fired']} of {count}"
-    if place.database.exists():
+    if place.storage.exists():
         place.wait_recorders()
-        with closing(sqlite3.connect(place.database)) as connection:
-            (stored,) = connection.execute("SELECT count(*) FROM records").fetchone()
+        stored = place.storage.count_records()
         assert stored == count, f"{stored} of {count} requests are in the database"
     return float(answer["cost_us"])

@@ -1,6 +1,7 @@
 """One Locust process that fires request events and says what one cost it.
 
-``python -m benchmarks.request_process VARIANT COUNT``, one variant per process; prints JSON.
+``python -m benchmarks.request_process VARIANT COUNT``, one variant per process; prints JSON. ``plain`` and
+``timescale`` run where only Locust and locust-plugins are installed.
 """
 
 from __future__ import annotations
@@ -13,14 +14,12 @@ from typing import Any
 
 import gevent
 from locust import User, constant, task
+from locust.argument_parser import parse_options
 from locust.contrib.csv_request_logger import CsvRequestLogger
 from locust.env import Environment
 
 from benchmarks import traffic
-from streamlab_plugin import install
-from streamlab_plugin.core.record import Detail
 
-VARIANTS = ("plain", "csv", "streamlab", "payload")
 BURST = 100
 # About 35,000 requests/s: more than a Locust process makes, and less than its recorder can take.
 PAUSE_S = 0.002
@@ -50,10 +49,7 @@ def main() -> None:
     variant, count = sys.argv[1], int(sys.argv[2])
     environment = Environment(user_classes=[Idle])
     environment.create_local_runner()
-    if variant == "csv":
-        CsvRequestLogger("requests.csv", flush_interval=1).register(environment)
-    elif variant != "plain":
-        install(environment)
+    _switch_on(variant, environment)
     events: Any = environment.events
     bursts = list(_bursts())
     fire = _fire_with_payload if variant == "payload" else _fire
@@ -65,8 +61,23 @@ def main() -> None:
         gevent.sleep(PAUSE_S)
     events.test_stop.fire(environment=environment)
     events.quitting.fire(environment=environment, reverse=True)
+    events.quit.fire(exit_code=0)
     cost_us = (time.process_time() - before) * 1e6 / count
     print(json.dumps({"cost_us": cost_us, "fired": environment.stats.total.num_requests}))
+
+
+def _switch_on(variant: str, environment: Environment) -> None:
+    if variant == "csv":
+        CsvRequestLogger("requests.csv", flush_interval=1).register(environment)
+    elif variant == "timescale":
+        from locust_plugins.listeners.timescale import Timescale  # type: ignore[import-not-found]
+
+        environment.parsed_options = parse_options([])
+        Timescale(environment)
+    elif variant != "plain":
+        from streamlab_plugin import install
+
+        install(environment)
 
 
 def _bursts() -> Iterator[list[Event]]:
@@ -95,6 +106,8 @@ def _fire(hook: Any, burst: list[Event]) -> None:
 
 def _fire_with_payload(hook: Any, burst: list[Event]) -> None:
     """Fire as a Streamlab user does; making the detail is part of the cost."""
+    from streamlab_plugin.core.record import Detail
+
     for event, correlation_id, payload in burst:
         detail = Detail(
             "websocket", "request", "out", "DeviceUser", None, None, payload, None, None, correlation_id
