@@ -149,7 +149,7 @@ def writes(
         while at_second < run.length_s and len(write.lean) < batch_records:
             second = run.started_at + at_second
             at_second += 1
-            due = int(run.records * _share(run, at_second)) - seq
+            due = _due(run, at_second) - seq
             while due > 0:
                 count = min(size, due)
                 part = cells if count == size else content.cells(count)
@@ -173,14 +173,14 @@ def writes(
         yield write
 
 
-def _share(run: PastRun, second: int) -> float:
-    """Return which part of a run's records come in its first seconds."""
+def _due(run: PastRun, second: int) -> int:
+    """Return how many of a run's records come in its first seconds."""
     if run.length_s != LONG_S:
-        return second / run.length_s
-    hours, rest = divmod(second, 3600)
+        return run.records * second // run.length_s
     weights = [BUSY_WEIGHT if hour % BUSY_HOUR == 0 else 1 for hour in range(LONG_S // 3600)]
-    reached = sum(weights[:hours]) + (weights[hours] * rest / 3600 if rest else 0)
-    return reached / sum(weights)
+    hours, rest = divmod(second, 3600)
+    reached = 3600 * sum(weights[:hours]) + rest * sum(weights[hours : hours + 1])
+    return run.records * reached // (3600 * sum(weights))
 
 
 def _seen_in(number: int) -> range:

@@ -61,6 +61,11 @@ class Recorder:
         """What it has logged."""
         return (self.folder / "recorder.log").read_text()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the process lives."""
+        return self.process is not None and self.process.poll() is None
+
     def start(self, url: str | None = None) -> None:
         """Start it, by default on its own database; the socket comes a moment later."""
         environment = {
@@ -86,7 +91,7 @@ class Recorder:
 
     def close(self) -> None:
         """Clean up."""
-        if self.process is not None and self.process.poll() is None:
+        if self.is_running:
             self.kill()
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
@@ -136,6 +141,7 @@ class Client:
                 self.socket.connect(str(recorder.path))
                 break
             except OSError:
+                assert recorder.is_running, recorder.log
                 assert time.monotonic() < deadline, recorder.log
                 time.sleep(0.02)
         self.unframer = Unframer()

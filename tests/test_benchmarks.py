@@ -1,15 +1,29 @@
-"""The benchmark table and its JSON, on given numbers; nothing is timed here."""
+"""The benchmark table, its JSON and the documents' tables, on given numbers; that the cheap measurements run.
+
+Nothing is timed here.
+"""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks.figure import MET, MISSED, MOONSHOT, Figure, Peer, ratios, surplus
+from benchmarks import past
+from benchmarks.document import PAGES, RESULTS, Results, filled
+from benchmarks.figure import MET, MISSED, MOONSHOT, SHOWN, Figure, Peer, percentile, ratios, surplus
 from benchmarks.report import document, number, table, write_json
+from benchmarks.storage import Storage
 from benchmarks.traffic import NAMES, messages, records
+from streamlab_plugin.store import queries
+from streamlab_plugin.store.retention import KINDS
+
+ROOT = Path(__file__).parents[1]
+NOW = 1_760_000_000.0
 
 
 def cost(*values: float, peer: Peer | None = None, beats_peer: bool = False) -> Figure:
@@ -45,6 +59,10 @@ class TestFigure:
         assert cost(2.0, peer=faster, beats_peer=True).verdict == MET
         assert cost(2.0, peer=slower, beats_peer=True).verdict == MOONSHOT
 
+    def test_a_number_without_a_limit_is_only_shown(self) -> None:
+        """What nobody has promised can be neither met nor missed."""
+        assert Figure(8, "spool", "B", (97.0,)).verdict == SHOWN
+
     def test_nothing_measured_is_an_error(self) -> None:
         """A row without numbers cannot be judged."""
         with pytest.raises(ValueError, match="nothing was measured"):
@@ -66,6 +84,13 @@ class TestRounds:
             ratios([80.0], [100.0, 10.0])
 
 
+class TestPercentile:
+    @pytest.mark.parametrize(("percent", "value"), [(95, 95.0), (95.1, 96.0), (100, 100.0), (0, 1.0)])
+    def test_nearest_rank(self, percent: float, value: float) -> None:
+        """The smallest value that the given share does not exceed, whatever the order."""
+        assert value == percentile([float(one) for one in range(100, 0, -1)], percent)
+
+
 class TestTable:
     def test_one_line_per_figure_under_aligned_headings(self) -> None:
         """Each column starts where its heading starts."""
@@ -84,6 +109,19 @@ class TestTable:
         """A reader sees how steady the number is and what somebody else's tool needs."""
         line = table([cost(3.0, 3.5, 3.25, peer=Peer("CsvRequestLogger", (3.9, 4.1, 4.0)))]).splitlines()[2]
         assert ("3 … 3.5" in line, line.endswith("CsvRequestLogger 4")) == (True, True)
+
+    def test_details_stand_below_their_figure(self) -> None:
+        """What else was seen belongs to the line above it."""
+        seen = Figure(9, "ingest", "/s", (60_123.0,), details={"Locust, cores": 0.594, "dropped": "nothing"})
+        lines = table([cost(3.0), seen, share(0.8)]).splitlines()
+        assert (6, "     Locust, cores 0.594 · dropped nothing") == (len(lines), lines[4])
+        assert ("9 ", "3 ") == (lines[3][:2], lines[5][:2])
+
+    def test_a_missing_limit_is_left_blank(self) -> None:
+        """No limit is not a limit of nothing."""
+        lines = table([cost(3.0), Figure(8, "spool", "B", (97.0,))]).splitlines()
+        at, end = lines[0].index("must"), lines[0].index("verdict")
+        assert "" == lines[3][at:end].strip()
 
     @pytest.mark.parametrize(
         ("value", "text"), [(60_000.4, "60,000"), (2.456, "2.46"), (0.805, "0.805"), (234.2, "234")]
@@ -106,6 +144,7 @@ class TestDocument:
                     "min": 3.0, "median": 3.25, "max": 3.5, "repetitions": 3,
                     "limit": "at most", "must": 4.0, "moonshot": 2.5, "verdict": "met",
                     "peer": {"name": "csv", "min": 4.0, "median": 4.0, "max": 4.0, "repetitions": 1},
+                    "details": {},
                 }
             ],
         }  # fmt: skip
@@ -133,3 +172,112 @@ class TestTraffic:
         first, last = made[0], made[-1]
         assert (1, NAMES[0], 1_000.0) == (first[0], first[3], first[6])
         assert (40, NAMES[19], 1_003.9) == (last[0], last[3], last[6])
+
+
+def results(*figures: dict[str, Any]) -> Results:
+    """Results that hold *figures*."""
+    machine = {"date": "2026-11-21T10:13:22+00:00", "cores": 2, "python": "3.11", "locust": "2.47.0"}
+    return Results({"machine": machine, "figures": list(figures)})
+
+
+class TestDocuments:
+    def test_a_marked_table_is_renewed(self) -> None:
+        """Only what stands between the marks changes."""
+        entry = {
+            "row": 3, "name": "rate", "unit": "/s", "min": 1.0, "median": 2.0, "max": 3.0, "verdict": "met",
+            "peer": None,
+        }  # fmt: skip
+        text = filled("before\n<!-- figures: all -->\nold\n<!-- end -->\nafter", results(entry))
+        assert text.splitlines() == [
+            "before",
+            "<!-- figures: all -->",
+            "| row | what | median | min … max | verdict | peer |",
+            "| --- | --- | --- | --- | --- | --- |",
+            "| 3 | rate | 2 /s | 1 … 3 | met |  |",
+            "<!-- end -->",
+            "after",
+        ]
+
+    def test_what_was_not_measured_shows_as_a_dash(self) -> None:
+        """A table never invents a number."""
+        text = filled("<!-- figures: sizing -->\n<!-- end -->", results())
+        assert "| disk per million records | – |" in text.splitlines()
+
+    def test_an_unknown_table_is_an_error(self) -> None:
+        """A misspelt mark does not stay empty unnoticed."""
+        with pytest.raises(KeyError, match="sizes"):
+            filled("<!-- figures: sizes -->\n<!-- end -->", results())
+
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+    def test_the_documents_show_the_stored_results(self, page: Path) -> None:
+        """After a new measurement, `python -m benchmarks.document` has been run."""
+        stored = Results(json.loads(RESULTS.read_text()))
+        assert filled(page.read_text(), stored) == page.read_text()
+
+
+class TestPast:
+    def test_the_plan_holds_every_record_within_retention(self) -> None:
+        """A cleanup during the measurement finds nothing to remove."""
+        runs = past.plan(5_000_000, NOW)
+        kept_s = min(KINDS["records"].days, KINDS["rollups_1s"].days) * past.DAY_S
+        assert 5_000_000 == sum(run.records for run in runs)
+        assert runs[0].length_s == past.LONG_S
+        assert all(NOW - kept_s < run.started_at < run.started_at + run.length_s < NOW for run in runs)
+
+    def test_batches_follow_each_other_and_count_what_they_hold(self) -> None:
+        """The writer takes them as those of one stream that ends."""
+        run = past.PastRun(past.LONG_RUN, 1_760_000_000, 40, 1_003)
+        batches = list(past.writes(past.Content(), run, past.LONG_RUN, 1, 100))
+        assert [one.last_frame for one in batches] == list(range(1, len(batches) + 1))
+        assert 1_003 == sum(one.records for one in batches) == batches[-1].produced
+        assert 1_003 == sum(delta.requests for one in batches for delta in one.deltas)
+        assert [None] * (len(batches) - 1) == [one.closed_at for one in batches[:-1]]
+        assert batches[-1].closed_at == 1_760_000_040
+
+    def test_the_long_run_has_busy_hours(self) -> None:
+        """Twenty times as many records in every third hour."""
+        run = past.PastRun(past.LONG_RUN, 1_760_000_000, past.LONG_S, 22_000)
+        hours = [0] * 30
+        for batch in past.writes(past.Content(), run, past.LONG_RUN, 0):
+            for delta in batch.deltas:
+                hours[(delta.second - run.started_at) // 3600] += delta.requests
+        assert [2_000, 100, 100] * 10 == hours
+
+    def test_a_stored_past_can_be_read(self, database_url: str) -> None:
+        """On either engine the pages find finished runs, balanced and with a verdict."""
+        runs = past.plan(100_000, NOW)[1:3]
+        past.fill(database_url, runs)
+        with Storage(database_url).reader().connect() as connection:
+            found = [queries.find_run(connection, run.run) for run in runs]
+            totals = [queries.run_totals(connection, run.id)[1].count for run in found]
+            ledgers = [queries.run_ledger(connection, run.id).is_balanced for run in found]
+        assert [run.records for run in runs] == totals
+        assert [("completed", "met")] * 2 == [(run.state, run.verdict) for run in found]
+        assert [True, True] == ledgers
+
+
+class TestCommand:
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("recorder", ["(SQLite)", "(PostgreSQL)", "after VACUUM"]),
+            ("spool", ["spool per record", "1 GB lasts"]),
+        ],
+    )
+    def test_quick_measurements_run(self, name: str, expected: list[str]) -> None:
+        """With small numbers everything works, is shown, and judged by nobody."""
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks", "--only", name, "--quick"],
+            cwd=ROOT, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert (0, []) == (done.returncode, [part for part in expected if part not in done.stdout]), (
+            done.stderr
+        )
+
+    def test_nothing_patches_the_measuring_process(self) -> None:
+        """Locust would replace its sockets and threads by gevent's, and its clock would wait for them."""
+        asked = "import sys, benchmarks.__main__; print('gevent' in sys.modules, 'locust' in sys.modules)"
+        done = subprocess.run(
+            [sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, timeout=60
+        )
+        assert "False False\n" == done.stdout

@@ -33,10 +33,11 @@ class OccurrenceKey(NamedTuple):
 
 
 class OccurrenceRow(NamedTuple):
-    """One bucket as it is stored: cumulative, so that storing it again replaces it.
+    """What a bucket gained since it was last taken: *count* is to be added, the rest to be widened.
 
     Fields are the columns of the table ``occurrences`` behind ``process_id``, in their order.
-    *start* is an epoch second and a multiple of 10; *message* is the first finding's; *severity* the gravest.
+    *start* is an epoch second and a multiple of 10; *message* is the first finding's; *severity* the gravest;
+    *exemplars* all that the bucket has.
     """
 
     fingerprint: str
@@ -74,7 +75,7 @@ class _Bucket:
         return OccurrenceRow(
             key.fingerprint,
             start,
-            self.count,
+            self.count - self.taken,
             self.first_at,
             self.last_at,
             key.rule,
@@ -137,8 +138,8 @@ class Occurrences:
         rows = []
         for (_, start), bucket in self._live.items():
             if bucket.count != bucket.taken:
-                bucket.taken = bucket.count
                 rows.append(bucket.row(start))
+                bucket.taken = bucket.count
         self._forget()
         return rows
 

@@ -1,7 +1,7 @@
 """The rows of ``archives``: which files there are, and whether what they hold may still be in its table.
 
-A row is ``written`` from the moment its file is whole until the rows that the file holds have left their table; then
-it is ``done``. What a crash leaves in between is found by that.
+A row is ``written`` from the moment its file is whole until what the file holds has left its table, then
+``done``. By that the next cleanup finds what a crash has left half done.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ ONLY_SLACK_S = 30.0
 # A span is sorted as a whole up to so many records: what one second of one process may hold.
 SORTED_ROWS = 50_000
 # Failures that are looked at to tell which errors are frequent.
-ERRORS_SEEN = 500
+ERRORS_SEEN = 200
 
 
 @dataclass(frozen=True, slots=True)

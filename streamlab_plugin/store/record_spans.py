@@ -24,7 +24,8 @@ from streamlab_plugin.store.rollup_queries import Piece, within
 TOLERANCE = 64
 # The latest end among so many neighbours is when they were reported; a single one may have ended long before.
 NEIGHBOURS = 8
-# Adjacent seconds are visited together up to so many wanted records.
+# Adjacent seconds are visited together up to so many wanted records, at first and later.
+FIRST_ROWS = 100
 SPAN_ROWS = 2_000
 FAILURE = "failure"  # error or timeout
 
@@ -133,16 +134,20 @@ def _counts(conn: Connection, process_id: int, wanted: Wanted, place: Piece) -> 
 
 
 def _joined(found: Iterator[Span]) -> Iterator[Span]:
-    """Join adjacent spans, as long as they are small."""
+    """Join adjacent spans: few seconds at first, since often the newest are enough, then more and more."""
     held: Span | None = None
+    most = FIRST_ROWS
     for span in found:
         if held is None:
             held = span
-        elif span.end == held.begin and (held.expected or 0) + (span.expected or 0) <= SPAN_ROWS:
-            held = Span(span.begin, held.end, (held.expected or 0) + (span.expected or 0))
-        else:
-            yield held
-            held = span
+            continue
+        together = (held.expected or 0) + (span.expected or 0)
+        if span.end == held.begin and together <= most:
+            held = Span(span.begin, held.end, together)
+            continue
+        yield held
+        held = span
+        most = min(2 * most, SPAN_ROWS)
     if held is not None:
         yield held
 
@@ -156,9 +161,12 @@ class Numbers:
     def __init__(self, conn: Connection, run_day: int, process_id: int) -> None:
         self._conn = conn
         self._where = (_RECORD.run_day == run_day, _RECORD.process_id == process_id)
-        row = conn.execute(select(func.min(_RECORD.seq), func.max(_RECORD.seq)).where(*self._where)).one()
-        self.first: int = row[0] or 0
-        self.end: int = (row[1] or -1) + 1
+        # Two statements: SQLite would go through all rows for both at once.
+        lowest, highest = (
+            conn.scalar(select(edge(_RECORD.seq)).where(*self._where)) for edge in (func.min, func.max)
+        )
+        self.first: int = lowest or 0
+        self.end: int = (-1 if highest is None else highest) + 1
         self._known: list[tuple[int, float]] = []  # in order of both
 
     def __bool__(self) -> bool:

@@ -10,12 +10,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from postgres import PostgresServer
+from proxy import Proxy
 from recorder_process import Client, Recorder, a_frame, opening, records
 
 from streamlab_plugin.link.message import (
     LINK_VERSION,
     CloseProcess,
+    Notice,
     OpenProcess,
+    OpenRun,
     Refused,
     RunOpened,
     StopRun,
@@ -23,6 +27,8 @@ from streamlab_plugin.link.message import (
     VerdictReached,
     Welcome,
 )
+from streamlab_plugin.store.engine import open_store
+from streamlab_plugin.store.migrate import migrate
 
 
 @pytest.fixture
@@ -217,3 +223,183 @@ class TestRecorder:
         recorder.start()
         assert 4 == Client(recorder).hear(Refused).exit_code
         recorder.close()
+
+
+class Away:
+    """A PostgreSQL database that can be taken away from the recorder alone, or stand still for everybody."""
+
+    def __init__(self, server: PostgresServer, url: str, folder: Path) -> None:
+        self.server = server
+        self.proxy = Proxy(server.port)
+        self.recorder = Recorder(folder, url)
+        self._through = url.replace(f":{server.port}/", f":{self.proxy.port}/")
+        self.recorder.url = self._through
+
+    def take(self, how: str) -> None:
+        """Take it away."""
+        {"cut": self.proxy.cut, "hold": self.proxy.hold}[how]()
+
+    def give_back(self) -> None:
+        """Bring it back."""
+        self.proxy.restore()
+        self.proxy.release()
+
+    def close(self) -> None:
+        """Clean up."""
+        self.give_back()
+        self.recorder.close()
+        self.proxy.close()
+
+
+@pytest.fixture
+def away(tmp_path: Path, postgres: PostgresServer) -> Iterator[Away]:
+    """Return a running recorder on a database that can be taken away."""
+    url = postgres.create_database()
+    migrate(open_store(url, read_only=False))
+    one = Away(postgres, url, tmp_path)
+    one.recorder.start()
+    yield one
+    one.close()
+    postgres.drop_database(url.rpartition("/")[2])
+
+
+def retold(opened: tuple[OpenRun, OpenProcess], acknowledged: int) -> tuple[OpenRun, OpenProcess]:
+    """Return what a process says to a recorder that follows another one."""
+    return opened[0], msgspec.structs.replace(opened[1], is_retold=True, acknowledged=acknowledged)
+
+
+EXACT = (
+    "SELECT count(*), count(DISTINCT seq), max(seq), (SELECT sum(count) FROM rollups WHERE period_s = 3600),"
+    " (SELECT sum(stored) FROM processes) FROM records"
+)
+
+
+class TestOutage:
+    """The database goes, and with it perhaps the recorder."""
+
+    @pytest.mark.parametrize("how", ["cut", "hold"])
+    def test_nothing_is_lost_and_everybody_is_told(self, away: Away, how: str) -> None:
+        """Frames are acknowledged from the spool, and are in the database after its return."""
+        client = Client(away.recorder)
+        client.say(*opening(), a_frame(1, records(1, 50)))
+        client.hear_ack(1)
+        away.take(how)
+        client.say(a_frame(2, records(51, 50)), a_frame(3, records(101, 50)))
+        client.hear_ack(3)
+        assert "does not answer" in client.hear(Notice).message
+        assert away.recorder.spool.is_file()
+        away.give_back()
+        assert "is back" in client.hear(Notice).message
+        client.say(a_frame(4, records(151, 50)))
+        client.hear_ack(4)
+        away.recorder.await_rows(EXACT, [(200, 200, 200, 200, 200)])
+        assert not away.recorder.spool.exists()
+
+    @pytest.mark.parametrize("how", ["cut", "hold"])
+    @pytest.mark.parametrize("acknowledged", [1, 2])
+    def test_a_recorder_that_dies_meanwhile_is_followed_by_another(
+        self, away: Away, how: str, acknowledged: int
+    ) -> None:
+        """What the spool has is not asked for again, whatever the process has heard of it."""
+        client, opened = Client(away.recorder), opening()
+        client.say(*opened, a_frame(1, records(1, 50)))
+        client.hear_ack(1)
+        away.take(how)
+        client.say(a_frame(2, records(51, 50)))
+        client.hear_ack(2)
+        away.recorder.kill()
+        away.recorder.start()
+        again = Client(away.recorder, is_back=True)
+        again.hear(Welcome)
+        again.say(*retold(opened, acknowledged))
+        frames = {2: a_frame(2, records(51, 50)), 3: a_frame(3, records(101, 50))}
+        again.say(*(frames[number] for number in range(acknowledged + 1, 4)))
+        again.hear_ack(3)
+        away.give_back()
+        away.recorder.await_rows(EXACT, [(150, 150, 150, 150, 150)])
+
+    @pytest.mark.parametrize("known", [1, 2, 3])
+    def test_what_only_the_database_knows_is_not_stored_twice(self, away: Away, known: int) -> None:
+        """Acknowledgements were on their way when the recorder died: the process tells more than is missing."""
+        client, opened = Client(away.recorder), opening()
+        frames = [a_frame(number, records(number * 10 - 9, 10)) for number in range(1, 6)]
+        for number in (1, 2, 3):
+            client.say(*(opened if number == 1 else ()), frames[number - 1])
+            client.hear_ack(number)
+        away.take("cut")
+        away.recorder.kill()
+        away.recorder.start()
+        again = Client(away.recorder, is_back=True)
+        again.say(*retold(opened, known), *frames[known:])
+        again.hear_ack(5)
+        away.give_back()
+        away.recorder.await_rows(EXACT, [(50, 50, 50, 50, 50)])
+
+    def test_a_run_that_begins_and_ends_meanwhile_gets_its_verdict(self, away: Away) -> None:
+        """After the return: opened, balanced, judged."""
+        client = Client(away.recorder)
+        client.hear(Welcome)
+        away.take("cut")
+        client.say(*opening(), a_frame(1, records(1, 60)), CloseProcess("p-1", 2, 60, {}, time.time()))
+        client.hear_ack(2)
+        client.say(StopRun("run-1", time.time(), 0))
+        away.give_back()
+        assert RunOpened("run-1") == client.hear(RunOpened)
+        assert "produced 60 · stored 60 · balanced" in client.hear(VerdictReached).text
+        away.recorder.await_rows("SELECT state FROM runs", [("completed",)])
+        client.close()
+        assert 0 == away.recorder.end()
+
+    def test_a_worker_that_comes_meanwhile_waits(self, away: Away) -> None:
+        """Its run may well be in the database: it is not turned away, and recorded after the return."""
+        owner = Client(away.recorder, role="master")
+        owner.say(*opening(process="m", role="master"))
+        owner.hear(RunOpened)
+        away.take("cut")
+        away.recorder.kill()
+        away.recorder.start()
+        word = opening(process="w", role="worker")[1]
+        assert Client(away.recorder, role="worker").hear(Welcome)
+        frames = (word, a_frame(1, records(1, 9), process="w"))
+        deadline = time.monotonic() + 20
+        is_back = False
+        while time.monotonic() < deadline:
+            worker = Client(away.recorder, role="worker")
+            try:
+                worker.say(*frames)
+                found = worker.hear(Ack, Unrecorded)
+                assert isinstance(found, Ack), found
+                worker.hear_ack(1)
+                break
+            except (AssertionError, OSError) as error:
+                # A recorder that cannot know yet hangs up, so that it is told again later.
+                assert "Unrecorded" not in str(error)
+            if not is_back:
+                away.give_back()
+                is_back = True
+        assert is_back
+        away.recorder.await_rows("SELECT process, stored FROM processes WHERE role = 'worker'", [("w", 9)])
+
+    @pytest.mark.parametrize("how", ["cut", "hold"])
+    def test_at_the_start_it_is_refused(self, away: Away, how: str) -> None:
+        """Before the first request, with the exit code of infrastructure and without a long wait."""
+        away.take(how)
+        refused = Client(away.recorder).hear(Refused)
+        assert 4 == refused.exit_code
+        assert "database" in refused.message
+
+    def test_what_another_recorder_left_behind_is_stored_first(self, away: Away) -> None:
+        """The run of a worker's host too, where no owner ever opens the database."""
+        client, opened = Client(away.recorder, role="master"), opening(role="master")
+        client.say(*opened, a_frame(1, records(1, 10)))
+        client.hear_ack(1)
+        away.take("cut")
+        client.say(a_frame(2, records(11, 10)))
+        client.hear_ack(2)
+        away.recorder.kill()
+        away.give_back()
+        away.recorder.start()
+        worker = Client(away.recorder, role="worker")
+        worker.say(opening(process="w", role="worker")[1], a_frame(1, records(1, 5), process="w"))
+        worker.hear_ack(1)
+        away.recorder.await_rows("SELECT process, stored FROM processes ORDER BY 1", [("p-1", 20), ("w", 5)])

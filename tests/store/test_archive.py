@@ -18,10 +18,10 @@ from streamlab_plugin.store.archive import (
     archive_folder,
     archive_path,
     read_keys,
-    read_page,
     read_rows,
     verify,
 )
+from streamlab_plugin.store.archive_row import read_page
 from streamlab_plugin.store.engine import fingerprint, open_store
 from streamlab_plugin.store.partition import ensure_partition
 
