@@ -45,7 +45,7 @@ class Seen:
 
 def measure(*, is_quick: bool) -> list[Figure]:
     """Run each kind of record on each engine once."""
-    seconds = 3 if is_quick else 60
+    seconds = 2 if is_quick else 60
     figures = []
     with new_server() as server:
         for engine in ENGINES:

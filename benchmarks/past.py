@@ -1,4 +1,4 @@
-"""A database with a past: a hundred short runs and a long one, stored by the product's own writer.
+"""A database with a past: many short runs and a long one, stored by the product's own writer.
 
 Everything lies within the two weeks that records are kept: nothing is removed while it is being read.
 """
@@ -30,7 +30,7 @@ from streamlab_plugin.store.writer import Writer
 
 DAY_S = 86_400
 SPAN_S = 13 * DAY_S
-SHORT_RUNS, SHORT_S = 100, 360
+SHORT_S = 360
 LONG_S = 30 * 3600
 LONG_RUN = "00000000-0000-4000-8000-0000000000ff"
 LONG_SHARE = 0.16
@@ -54,14 +54,14 @@ class PastRun:
     records: int
 
 
-def plan(count: int, now: float) -> list[PastRun]:
+def plan(count: int, short_runs: int, now: float) -> list[PastRun]:
     """Return the runs that hold *count* records together, the long one first."""
     first = int(now) - SPAN_S
     lengthy = int(count * LONG_SHARE)
-    short = (count - lengthy) // SHORT_RUNS
-    gap_s = (SPAN_S - LONG_S - DAY_S) // SHORT_RUNS
-    runs = [PastRun(LONG_RUN, first, LONG_S, count - short * SHORT_RUNS)]
-    for number in range(SHORT_RUNS):
+    short = (count - lengthy) // short_runs
+    gap_s = (SPAN_S - LONG_S - DAY_S) // short_runs
+    runs = [PastRun(LONG_RUN, first, LONG_S, count - short * short_runs)]
+    for number in range(short_runs):
         ident = UUID(int=random.Random(number).getrandbits(128), version=4)
         runs.append(PastRun(str(ident), first + LONG_S + number * gap_s, SHORT_S, short))
     return runs

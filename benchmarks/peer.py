@@ -26,8 +26,8 @@ from benchmarks.request_cost import MOONSHOT_US, MUST_US
 PEER = "Timescale listener of locust-plugins"
 # The same work with nothing installed, in either environment.
 VARIANTS = ("plain", "streamlab", "peer plain", "timescale")
-RUN_S = 5
-RESTART_AT_S = 2.0
+# The share of the run after which the server restarts.
+RESTART_AFTER = 0.4
 END_S = 60.0
 
 
@@ -56,7 +56,7 @@ def measure(*, is_quick: bool) -> list[Figure]:
         return []
     count, rounds = (10_000, 1) if is_quick else (100_000, 3)
     with new_server() as server:
-        return [_cost(server, count, rounds), _loss(server, rounds)]
+        return [_cost(server, count, rounds), _loss(server, rounds, 2 if is_quick else 5)]
 
 
 def _cost(server: Server, count: int, rounds: int) -> Figure:
@@ -86,11 +86,11 @@ def _cost_us(place: Place, variant: str, count: int) -> float:
     return float(answer["cost_us"])
 
 
-def _loss(server: Server, rounds: int) -> Figure:
+def _loss(server: Server, rounds: int, seconds: int) -> Figure:
     outcomes: dict[str, list[Outcome]] = {"streamlab": [], "timescale": []}
     for variant in round_robin(tuple(outcomes), rounds):
         with _place(server, variant) as place:
-            outcomes[variant].append(_with_restart(place, server, variant))
+            outcomes[variant].append(_with_restart(place, server, variant, seconds))
         progress(f"row 10, {variant}: {outcomes[variant][-1]}")
     own, peer = outcomes["streamlab"], outcomes["timescale"]
     return Figure(
@@ -108,17 +108,17 @@ def _loss(server: Server, rounds: int) -> Figure:
     )  # fmt: skip
 
 
-def _with_restart(place: Place, server: Server, variant: str) -> Outcome:
+def _with_restart(place: Place, server: Server, variant: str, seconds: int) -> Outcome:
     options = ["--timescale"] if variant == "timescale" else []
     with place.running(
         "locust", "-f", str(ROOT / "benchmarks" / "outage_locustfile.py"), "--headless", "--only-summary",
-        "-u", "10", "-r", "10", "-t", f"{RUN_S}s", "--host", "http://127.0.0.1", *options,
+        "-u", "10", "-r", "10", "-t", f"{seconds}s", "--host", "http://127.0.0.1", *options,
         python=_python(variant), BENCH_VARIANT=variant, **_variables(place),
     ) as locust:  # fmt: skip
         counter = place.folder / "fired"
         wait_until(lambda: counter.exists() and _fired(counter) > 0, "the first request")
         began = time.monotonic()
-        time.sleep(RESTART_AT_S)
+        time.sleep(RESTART_AFTER * seconds)
         server.stop()
         server.start()
         code = locust.wait(END_S)

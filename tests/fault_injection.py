@@ -1,6 +1,6 @@
 """Let Streamlab's own functions raise, at random, in a Locust process or in the recorder.
 
-``FAULT_INJECT`` is JSON: ``seed``, ``probability`` of each call, and the ``hooks`` by name, as in
+``FAULT_INJECT`` is JSON: ``seed``, ``probability`` of each call (of a frequent one, where there are several hooks), and the ``hooks`` by name, as in
 the tuples below; ``once`` lets only the first call of each raise, and always. The locustfile patches its own
 process, a recorder is patched by a ``sitecustomize``. Each exception leaves a line with the hook's name in
 ``injected-PID.log`` of the folder ``FAULT_FOLDER``.
@@ -20,6 +20,13 @@ from pathlib import Path
 from typing import Any
 
 _P = "streamlab_plugin."
+# Run for each request. All others are hit less often: a recorder that dies at each step does no work at all.
+FREQUENT = (
+    _P + "core.handover:Handover.put",
+    _P + "recorder.stream:Stream._process",
+    _P + "recorder.stream:Stream._count",
+)
+SELDOM = 1 / 50
 # Run for each request, each tick of the link, each line of the log.
 LOCUST_HOOKS = (
     _P + "core.handover:Handover.put",
@@ -155,9 +162,12 @@ def _raising(function: Any, name: str, chance: random.Random, plan: dict[str, An
     folder = os.environ["FAULT_FOLDER"]
     done = Path(folder) / f"once-{name.replace(':', '-')}"
 
+    alone = len(plan["hooks"]) == 1
+    probability = plan["probability"] * (1 if alone or name in FREQUENT else SELDOM)
+
     def is_due() -> bool:
         if not plan["once"]:
-            return chance.random() < plan["probability"]
+            return chance.random() < probability
         if done.exists():
             return False
         done.touch()

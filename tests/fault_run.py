@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 import psutil
 from fault_log import TargetLog, read_log
-from fault_stored import Stored, read_stored
+from fault_stored import Stored, read_stored, stored_so_far
 from harness import Child, Place, free_port, summarise
 
 RATE = int(os.environ.get("STREAMLAB_FAULT_RATE", "5000"))
@@ -169,12 +169,16 @@ class FaultRun:
         line_bytes = 40
         wait_until(
             lambda: self._log.exists() and self._log.stat().st_size > line_bytes * self.rate * seconds,
-            f"the load runs\n{summarise(self.locust) if self.locust.process.poll() is not None else ''}", 40,
+            f"the load runs\n{summarise(self.locust) if self.locust.process.poll() is not None else ''}", 60,
         )  # fmt: skip
 
     def wait_recorder_up(self) -> None:
         """Wait until there is a recorder."""
-        wait_until(self.recorders, "there is a recorder", 20)
+        wait_until(self.recorders, "there is a recorder", 40)
+
+    def wait_recording(self) -> None:
+        """Wait until records are in the database."""
+        wait_until(lambda: stored_so_far(self.database_url) > 0, "records are stored", 60, every_s=0.1)
 
     def wait_locust(self, timeout_s: float | None = None) -> int:
         """Wait for the end of Locust and return its exit code."""

@@ -14,11 +14,13 @@ from typing import Any
 from fault_log import TargetLog
 from sqlalchemy import Connection, func, select
 
+from streamlab_plugin.core.errors import StreamlabError
 from streamlab_plugin.core.ledger import Ledger
 from streamlab_plugin.core.record import OUTCOMES
 from streamlab_plugin.privacy.pseudonym import Pseudonyms, load_key
 from streamlab_plugin.store import queries, tables
 from streamlab_plugin.store.engine import database_path, is_sqlite, open_store
+from streamlab_plugin.store.failure import DATABASE_ERRORS
 
 INTERRUPTED = OUTCOMES.index("interrupted")
 
@@ -113,6 +115,15 @@ def read_stored(url: str, key_file: Path) -> Stored:
             interrupted, int(rolled_up or 0), verdict and verdict.decided_at, verdict and verdict.verdict,
             queries.run_ledger(connection, run.id), Pseudonyms(load_key(key_file)),
         )  # fmt: skip
+
+
+def stored_so_far(url: str) -> int:
+    """Return how many records are in the database now; 0 while it cannot be read."""
+    try:
+        with open_store(url, read_only=True, patience_s=2.0).connect() as connection:
+            return int(connection.scalar(select(func.sum(tables.processes.c.stored))) or 0)
+    except (*DATABASE_ERRORS, StreamlabError):
+        return 0
 
 
 def _requests(connection: Connection) -> tuple[Counter[str], frozenset[str]]:

@@ -218,7 +218,7 @@ class TestDocuments:
 class TestPast:
     def test_the_plan_holds_every_record_within_retention(self) -> None:
         """A cleanup during the measurement finds nothing to remove."""
-        runs = past.plan(5_000_000, NOW)
+        runs = past.plan(5_000_000, 100, NOW)
         kept_s = min(KINDS["records"].days, KINDS["rollups_1s"].days) * past.DAY_S
         assert 5_000_000 == sum(run.records for run in runs)
         assert runs[0].length_s == past.LONG_S
@@ -245,7 +245,7 @@ class TestPast:
 
     def test_a_stored_past_can_be_read(self, database_url: str) -> None:
         """On either engine the pages find finished runs, balanced and with a verdict."""
-        runs = past.plan(100_000, NOW)[1:3]
+        runs = past.plan(20_000, 10, NOW)[1:3]
         past.fill(database_url, runs)
         with Storage(database_url).reader().connect() as connection:
             found = [queries.find_run(connection, run.run) for run in runs]

@@ -22,6 +22,7 @@ from streamlab_plugin.store import health_queries, queries
 from streamlab_plugin.store.engine import fingerprint, is_sqlite, open_store, place
 from streamlab_plugin.store.migrate import newer, schema_of
 from streamlab_plugin.store.reading import older
+from streamlab_plugin.store.spool import SpoolStatus, spool_capacity_bytes, spool_path, spool_status
 
 _KNOCK_S = 1.0
 _UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -35,19 +36,28 @@ def db() -> None:
 @db.command("status")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 def status_command(as_json: bool) -> None:
-    """Show where the database is, what is in it and who uses it."""
+    """Show where the database is, what is in it, who uses it and what waits for it."""
     url = config.database_url()
     engine = open_store(url, read_only=True)
-    schema = schema_of(engine)
     status: dict[str, Any] = {
         "engine": "sqlite" if is_sqlite(url) else "postgresql",
         "place": place(url),
-        "schema": {"found": schema.found, "wanted": schema.wanted, "is_current": schema.is_current},
         "recorder": {"is_alive": _is_recorder_alive(url)},
+        "spool": asdict(spool_status(spool_path(url), spool_capacity_bytes())),
     }
-    if schema.is_current:
-        status |= queries.read(engine, _contents)
+    trouble = None
+    try:
+        schema = schema_of(engine)
+        status["schema"] = {
+            "found": schema.found, "wanted": schema.wanted, "is_current": schema.is_current,
+        }  # fmt: skip
+        if schema.is_current:
+            status |= queries.read(engine, _contents)
+    except InfrastructureError as error:
+        # What waits is worth knowing above all while the database is away.
+        trouble = status["trouble"] = str(error)
     click.echo(json.dumps(status, indent=2) if as_json else "\n".join(_lines(status)))
+    sys.exit(EXIT_INFRASTRUCTURE if trouble else 0)
 
 
 @db.command("check")
@@ -157,12 +167,12 @@ def _is_recorder_alive(url: str) -> bool:
 
 
 def _lines(status: dict[str, Any]) -> list[str]:
-    schema = status["schema"]
-    wanted = "" if schema["is_current"] else f", this Streamlab wants {schema['wanted']}"
-    lines = [
-        f"database   {status['engine']} at {printable(status['place'])}",
-        f"schema     {schema['found'] or 'none'}{wanted}",
-    ]
+    lines = [f"database   {status['engine']} at {printable(status['place'])}"]
+    if "trouble" in status:
+        lines.append(f"trouble    {printable(status['trouble'])}")
+    if schema := status.get("schema"):
+        wanted = "" if schema["is_current"] else f", this Streamlab wants {schema['wanted']}"
+        lines.append(f"schema     {schema['found'] or 'none'}{wanted}")
     if "rows" in status:
         lines.append(f"size       {_bytes(status['size_bytes'])}")
         signs = {"exact": "", "estimate": "about ", "at_least": "more than "}
@@ -186,6 +196,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
         )
         lines.append(f"newest run {newest}")
     lines.append(f"recorder   {'alive' if status['recorder']['is_alive'] else 'none on this host'}")
+    lines.append(f"spool      {SpoolStatus(**status['spool']).text(time.time())}")
     return lines
 
 

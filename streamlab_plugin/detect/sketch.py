@@ -84,6 +84,7 @@ class Pool:
             whole = Sketch()
             for sketch in self._sketches:
                 whole.merge(sketch)
+            self._sketches = [whole]  # who includes this pool later need not merge it all again
             return [whole.percentile(percent) for percent in percents]
         weighted = np.array([pair for sketch in self._sketches for pair in sketch._inner], dtype=np.float64)
         weighted = weighted[np.argsort(weighted[:, 0], kind="stable")]

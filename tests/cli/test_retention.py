@@ -115,6 +115,7 @@ class TestShow:
         } == found  # fmt: skip
         assert body["kinds"][0]["last_run_at"] == pytest.approx(time.time(), abs=60)
 
+    @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
     def test_table(self, old: str) -> None:
         """One line per kind."""
         lines = call("show").stdout.splitlines()
@@ -136,6 +137,7 @@ class TestSet:
             actors = list(connection.scalars(select(tables.audit.c.actor)))
         assert [getpass.getuser()] * 2 == actors
 
+    @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
     def test_bounds(self, old: str) -> None:
         """They are checked before a recorder is started."""
         with pytest.raises(ConfigError, match="records cannot be kept for 91 days; choose 1 to 90 days"):
@@ -159,6 +161,7 @@ class TestRun:
         (path,) = Path(json.loads(call("show", "--json").stdout)["archive"]["folder"]).rglob("*.gz")
         assert [0, 1, 2] == [row["seq"] for row in read_rows(path)]
 
+    @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
     def test_text(self, old: str) -> None:
         """What a person sees."""
         assert ["records", "3", "rows"] == call("run", "--dry-run").stdout.splitlines()[1].split()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -14,6 +12,7 @@ import pytest
 from disk_faults import DiskFaultUnavailable, FaultyDisk, fill, free, small_disk
 from fault_checks import CalmRate, assert_nothing_happened, assert_same_rate
 from fault_run import QUICK_RATE, RATE, FaultRun, wait_until
+from fault_stored import stored_so_far
 
 Kind = Literal["full", "all full", "EROFS", "EIO"]
 KINDS: tuple[Kind, ...] = ("full", "all full", "EROFS", "EIO")
@@ -59,30 +58,21 @@ def a_disk(folder: Path, kind: Kind) -> Iterator[Disk]:
         pytest.skip(str(missing))
 
 
-def stored_so_far(database: Path) -> int:
-    """Return how many records are in the database now."""
-    try:
-        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=0.5)) as connection:
-            return int(connection.execute("SELECT coalesce(sum(stored), 0) FROM processes").fetchone()[0])
-    except sqlite3.Error:
-        return 0
-
-
 def break_and_compare(tmp_path: Path, kind: Kind, rate: int, fault_s: float, after_s: float) -> FaultRun:
     """Break the disk in mid-run and heal it; return the run, whose rows are what the target saw."""
     with a_disk(tmp_path / "disk", kind) as disk:
-        database = disk.folder / "streamlab.db"
+        url = f"sqlite:///{disk.folder / 'streamlab.db'}"
         with FaultRun(
-            tmp_path / "run", f"sqlite:///{database}", rate=rate, seconds=LEAD_S + fault_s + after_s,
+            tmp_path / "run", url, rate=rate, seconds=LEAD_S + fault_s + after_s,
             variables=disk.variables,
         ) as run:  # fmt: skip
             run.wait_running(seconds=LEAD_S)
             disk.break_it()
             time.sleep(fault_s)
-            before = stored_so_far(database)
+            before = stored_so_far(url)
             disk.heal()
             healed_at = time.monotonic()
-            wait_until(lambda: stored_so_far(database) > before, "recording resumes", RESUMED_S)
+            wait_until(lambda: stored_so_far(url) > before, "recording resumes", RESUMED_S)
             print(f"{kind}: recording resumed after {time.monotonic() - healed_at:.1f} s")
             assert disk.struck()
             assert 0 == run.finish()

@@ -65,7 +65,7 @@ def assert_accounted(run: FaultRun) -> None:
 def test_some_exceptions_everywhere(tmp_path: Path) -> None:
     """Two hundred in a short run."""
     folder, url = tmp_path / "run", f"sqlite:///{tmp_path / 'streamlab.db'}"
-    with run_injected(folder, url, HOT, QUICK_SECONDS, probability=0.05) as run:
+    with run_injected(folder, url, HOT, QUICK_SECONDS, probability=0.1) as run:
         assert_accounted(run)
         assert injection.injected(folder).total() >= 200
 

@@ -6,9 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from streamlab_plugin.core.errors import ConfigError, InfrastructureError
-from streamlab_plugin.store.engine import fingerprint, open_store, parse_url
+from streamlab_plugin.store.engine import fingerprint, is_sqlite, open_store, parse_url, place
+from streamlab_plugin.store.failure import DATABASE_ERRORS, reason
 
 
 class TestParseUrl:
@@ -26,6 +29,40 @@ class TestParseUrl:
             with pytest.raises(ConfigError) as caught:
                 parse_url(url)
             assert "hunter2" not in str(caught.value)
+
+
+class TestPostgresqlUrls:
+    """Any of the usual spellings; user and password are nobody's business."""
+
+    @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+    def test_the_usual_schemes_are_taken(self, scheme: str) -> None:
+        """And mean the same."""
+        url = f"{scheme}://joe:hunter2@db:5433/x"
+        assert not is_sqlite(url)
+        assert "postgresql://db:5433/x" == place(url)
+        assert fingerprint("postgresql://db:5433/x") == fingerprint(url)
+
+    def test_a_database_must_be_named(self) -> None:
+        """Otherwise it would be that of the user's name."""
+        with pytest.raises(ConfigError, match="names no database"):
+            parse_url("postgresql://db")
+
+    def test_the_folder_of_a_socket_may_be_the_host(self) -> None:
+        """As libpq takes it."""
+        assert "postgresql:///run/x/base" == place("postgresql:///base?host=/run/x")
+
+    def test_a_reader_cannot_write(self, database_url: str) -> None:
+        """On either engine."""
+        with open_store(database_url, read_only=True).connect() as connection, pytest.raises(DBAPIError):
+            connection.execute(text("DELETE FROM runs"))
+
+    def test_a_server_that_is_out_of_reach_is_an_error_of_the_database(self) -> None:
+        """One line; nothing of the password."""
+        engine = open_store("postgresql://joe:hunter2@127.0.0.1:1/x", read_only=False)
+        with pytest.raises(DATABASE_ERRORS) as caught:
+            engine.connect()
+        assert "hunter2" not in reason(caught.value)
+        assert "\n" not in reason(caught.value)
 
 
 class TestOpenStore:

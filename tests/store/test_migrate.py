@@ -37,8 +37,8 @@ from streamlab_plugin.store.migrate import migrate, schema_of
 DAY = 20_000
 # What the views and the code read as JSON or as an index; everything else takes any value of its type.
 VALUES: dict[str, Any] = {
-    "id": 1, "run_day": DAY, "outcome": 0, "keys": '["a"]', "payload": "[1]", "versions": "{}", "dropped": "{}",
-    "privacy": "{}", "exemplars": "[]", "steps": "[]", "body": "{}", "state": "completed",
+    "id": 1, "run_day": DAY, "outcome": 0, "keys": '["a"]', "payload": "[1]", "versions": "{}",
+    "dropped": "{}", "privacy": "{}", "exemplars": "[]", "steps": "[]", "body": "{}", "state": "completed",
 }  # fmt: skip
 NEW_DEFAULTS = {
     "runs": {"tags": "{}", "degradations": "[]", "stop_requested_at": None},
@@ -263,7 +263,8 @@ def killer() -> Iterator[Callable[[int, str], str]]:
     """Return a function that migrates in another process, killed before its n-th statement."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
-        [sys.executable, "-c", KILLER], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", KILLER], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        text=True,
     ) as child:  # fmt: skip
 
         def run(number: int, url: str) -> str:

@@ -138,6 +138,16 @@ class TestLedger:
             conn.rollback()
         assert (ledger.pending, ledger.is_balanced) == (17, False)
 
+    def test_evicted(self, own_seeded: Seeded) -> None:
+        """Raw records that had to go after roll-up count as dropped by a full spool, and are not pending."""
+        process = tables.processes
+        with own_seeded.engine().begin() as conn:
+            conn.execute(
+                update(process).where(process.c.id == 3).values(evicted=10, dropped='{"spool_full": 2}')
+            )
+            ledger = run_ledger(conn, 2)
+        assert ({"spool_full": 12}, 22) == (dict(ledger.dropped), ledger.pending)
+
     def test_no_process(self, conn: Connection) -> None:
         """A run without a process has an empty ledger."""
         assert run_ledger(conn, 99).produced == 0
