@@ -34,10 +34,11 @@ check: lint types contracts test ## Everything that .ci/run does
 
 faults: $(STAMP) ## Repetitions, kills, outages (long)
 	ci/debian mosquitto chromium
-	$(PY) -m pytest -m faults -n 4 $(ARGS)
+	$(PY) -m pytest -m faults -n 4 --dist loadfile --ignore tests/faults $(ARGS)
+	$(PY) -m pytest -m faults tests/faults $(ARGS)
 
 bench: $(STAMP) ## Benchmarks: table, and benchmarks/results.json
 	$(PY) -m benchmarks $(ARGS)
 
 clean: ## Remove what the targets made
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache test-results
+	rm -rf .venv .bench-peer build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache test-results

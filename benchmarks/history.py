@@ -45,7 +45,7 @@ Times = dict[Asked, list[float]]
 def measure(*, is_quick: bool) -> list[Figure]:
     """Fill a database of each engine and read it during ingest."""
     # Each round shows a short run that was not shown before.
-    count, rounds, warm_s = (100_000, 10, 0.0) if is_quick else (5_000_000, 100, WINDOW_S)
+    count, rounds, warm_s = (100_000, 5, 0.0) if is_quick else (5_000_000, 100, WINDOW_S)
     figures = []
     with new_server() as server:
         for engine in ENGINES:

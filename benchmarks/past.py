@@ -25,6 +25,7 @@ from streamlab_plugin.recorder.run import compile_settings
 from streamlab_plugin.store import run_writer, signature_writer
 from streamlab_plugin.store.batch import Delta, Key, StreamWrite
 from streamlab_plugin.store.engine import open_store
+from streamlab_plugin.store.finding_queries import OccurrenceCount
 from streamlab_plugin.store.migrate import migrate
 from streamlab_plugin.store.writer import Writer
 
@@ -225,4 +226,10 @@ def _store_signature(writer: Writer, which: int, run_key: int, run: PastRun) -> 
             "priority": 1.6, "status": "suggested", "steps": ["Look at the slow query log.", "Repeat."],
         }
     ]  # fmt: skip
-    signature_writer.save_signature(writer.connection, {**_signature(which), **seen}, 9, fixes)
+    signature = _signature(which)
+    names = ("fingerprint", "rule", "anomaly_type", "severity", "protocol", "endpoint", "error_class")
+    occurrence = OccurrenceCount(
+        process_id=0, start=run.started_at, count=9, first_at=seen["first_seen"], last_at=seen["last_seen"],
+        message="", counted=0, **{name: signature[name] for name in names},
+    )  # fmt: skip
+    signature_writer.save_signature(writer.connection, {**signature, **seen}, [occurrence], fixes)

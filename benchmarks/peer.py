@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import struct
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,9 +49,12 @@ class Outcome:
 
 
 def measure(*, is_quick: bool) -> list[Figure]:
-    """Measure both; small numbers do not make the peer's environment."""
+    """Measure both; small numbers do not make the peer's environment, and without it there are no figures."""
     if not is_quick:
-        peer_setup.make()
+        try:
+            peer_setup.make()
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+            progress(f"the peer's environment cannot be made: {error}")
     if not peer_setup.is_ready():
         progress("no peer: make its environment with python -m benchmarks.peer_setup")
         return []
@@ -125,8 +129,8 @@ def _with_restart(place: Place, server: Server, variant: str, seconds: int) -> O
         lasted_s = time.monotonic() - began
     place.wait_recorders()
     lines = [line for line in (place.folder / "error.log").read_text().splitlines() if "ERROR" in line]
-    last = lines[-1].rpartition("/ERROR/")[2] if lines else "none"
-    return Outcome(_fired(counter), _stored(place, variant), code, lasted_s, last[:120])
+    last = lines[-1].rpartition("/ERROR/root: ")[2] if lines else "none"
+    return Outcome(_fired(counter), _stored(place, variant), code, lasted_s, last[:100])
 
 
 def _fired(counter: Path) -> int:

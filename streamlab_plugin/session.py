@@ -63,6 +63,7 @@ class Session:
             lambda: self.gate.produced, users, self._stop_requested,
         )  # fmt: skip
         self._is_open = False
+        self._final: tuple[int, dict[str, int], float] | None = None  # produced, dropped, when
         self._stopped_at = 0.0
         self._workers: set[str] = set()
 
@@ -89,7 +90,7 @@ class Session:
         *workers* are Locust's ids of the workers that are connected; each must record a stream.
         """
         self.end_run()
-        self.run, now = str(uuid4()), time.time()
+        run, now = str(uuid4()), time.time()
         self._workers = set(workers)
         name = os.path.basename(locustfile).removesuffix(".py") or "run"
         versions = {
@@ -98,15 +99,16 @@ class Session:
             "python": platform.python_version(),
         }
         self._client.open_run(
-            OpenRun(self.run, name, now, target(host), os.path.basename(locustfile), len(self._workers),
+            OpenRun(run, name, now, target(host), os.path.basename(locustfile), len(self._workers),
                     self.settings.body(), versions)
         )  # fmt: skip
-        self._open_stream(self.run, now)
-        if self.role == "master" and not self._client.wait_run_opened(self.run, OPEN_S):
+        self.run = run
+        self._open_stream(run, now)
+        if self.role == "master" and not self._client.wait_run_opened(run, OPEN_S):
             logger.error(
                 "Streamlab: the run is not in the database after %d s; workers may not find it", OPEN_S
             )
-        return self.run
+        return run
 
     def join_run(self, run: Any, database: Any) -> None:
         """Open this worker's stream in the master's run, or say in one line why it goes unrecorded."""
@@ -140,12 +142,14 @@ class Session:
         """Close this process's stream; the owner says that the test has stopped. Repeating it is harmless."""
         if not self._is_open or self.run is None:
             return
-        self._is_open = False
-        now = time.time()
-        produced, dropped = self.gate.close()
+        # Should something fail on the way, the next call goes on with the same totals.
+        if self._final is None:
+            self._final = (*self.gate.close(), time.time())
+        produced, dropped, now = self._final
         self._client.close_process(produced, dropped, now)
         if self.is_owner:
             self._client.stop_run(StopRun(self.run, now, len(self._workers)))
+        self._is_open, self._final = False, None
 
     def wait_end(self) -> int | None:
         """Wait until the last run is finalised and return its exit code (owner), or None without a run."""

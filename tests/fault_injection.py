@@ -1,9 +1,9 @@
 """Let Streamlab's own functions raise, at random, in a Locust process or in the recorder.
 
-``FAULT_INJECT`` is JSON: ``seed``, ``probability`` of each call (of a frequent one, where there are several hooks), and the ``hooks`` by name, as in
-the tuples below; ``once`` lets only the first call of each raise, and always. The locustfile patches its own
-process, a recorder is patched by a ``sitecustomize``. Each exception leaves a line with the hook's name in
-``injected-PID.log`` of the folder ``FAULT_FOLDER``.
+``FAULT_INJECT`` is JSON: ``seed``, ``probability`` of each call (among several hooks: of a frequent one), and
+the ``hooks`` by name, as in the tuples below; ``once`` lets only the first call of each raise, always. The
+locustfile patches its own process, a recorder is patched by a ``sitecustomize``. Each exception leaves a line
+with the hook's name in ``injected-PID.log`` of the folder ``FAULT_FOLDER``.
 """
 
 from __future__ import annotations

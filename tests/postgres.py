@@ -300,7 +300,8 @@ def shared_server() -> Iterator[PostgresServer]:
 
     In a session fixture every worker process of pytest has one.
     """
-    with PostgresServer() as server:
+    # Nobody pulls the plug here; a database is made and dropped in a tenth of the time.
+    with PostgresServer(settings={"fsync": "off"}) as server:
         yield server
 
 

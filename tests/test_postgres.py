@@ -75,9 +75,9 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 class TestServer:
-    def test_is_durable_and_speaks_utf8(self, url: str) -> None:
+    def test_is_durable_and_speaks_utf8(self) -> None:
         """A test of lost data means nothing on a server that does not sync."""
-        with connect(url) as connection:
+        with PostgresServer() as server, connect(server.create_database()) as connection:
             shown = [
                 connection.execute(f"SHOW {name}").fetchone()
                 for name in ("fsync", "synchronous_commit", "server_encoding", "max_connections")

@@ -12,11 +12,11 @@ from streamlab_plugin.core.errors import StreamlabError
 
 # name -> (module, attribute, one line for --help)
 _COMMANDS = {
-    "db": ("streamlab_plugin.cli.db", "db", "Look after the database: status, check, migrate, replay, vacuum."),
+    "db": ("streamlab_plugin.cli.db", "db", "Look after the database."),
     "demo": ("streamlab_plugin.cli.demo", "demo", "Run the demo: a misbehaving target under a mixed load."),
     "events": ("streamlab_plugin.cli.events", "events", "Show recorded requests."),
     "locust": ("streamlab_plugin.cli.locust", "locust", "Run Locust with Streamlab on any locustfile."),
-    "retention": ("streamlab_plugin.cli.retention", "retention", "Show, set and apply what is kept how long."),
+    "retention": ("streamlab_plugin.cli.retention", "retention", "Show, set and apply retention."),
     "runs": ("streamlab_plugin.cli.runs", "runs", "List, show, export, stop, tag and reconcile runs."),
     "slo": ("streamlab_plugin.cli.slo", "slo", "Check a run against its objectives."),
     "ui": ("streamlab_plugin.cli.ui", "ui", "Serve the pages without Locust."),

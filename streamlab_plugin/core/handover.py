@@ -66,9 +66,9 @@ class Handover:
             self._cut()
         return True
 
-    def drop(self, reason: str) -> None:
-        """Count one record that is lost."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Count records that are lost."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + count
 
     def take(self) -> list[tuple[int, bytearray]]:
         """Return everything held as chunks (number of records, their bytes), oldest first, and be empty."""

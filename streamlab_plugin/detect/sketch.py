@@ -13,7 +13,7 @@ import numpy as np
 from datasketches import req_floats_sketch
 
 K = 12
-POOLED = 64
+POOLED = 24
 
 
 class Sketch:

@@ -112,7 +112,8 @@ class Client:
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
         while True:
             try:
-                self._socket = dial(self._path, self._hello)
+                # The first answer takes as long as a migration, or a distant database, does.
+                self._socket = dial(self._path, self._hello, max(1.0, deadline - time.monotonic()))
                 break
             except OSError as error:
                 if time.monotonic() > deadline:
@@ -152,6 +153,8 @@ class Client:
         if track is None or track.process is None or track.is_closed:
             return
         self._collect(final=True)
+        if late := self._handover.dropped.pop("link_error", 0):
+            dropped["link_error"] = dropped.get("link_error", 0) + late
         message = CloseProcess(track.process, track.next_number(), produced, dropped, closed_at)
         self._say(track.keep(message.number, encode(message)))
         track.is_closed = True
@@ -221,16 +224,21 @@ class Client:
         now = time.time()
         if not final and sum(one.unacked_bytes for one in self._tracks) > WINDOW_BYTES:
             return
+        # Whatever may fail comes before anything is taken.
+        dropped, produced, users = dict(self._handover.dropped), self._produced(), self._users()
         held = self._handover.take()
         if not held and now - self._heartbeat_at < 1.0:
             return
         self._heartbeat_at = now
-        dropped, produced, users = dict(self._handover.dropped), self._produced(), self._users()
         for count, body in held or [(0, bytearray())]:
-            number = track.next_number()
-            records = encoded_records(count, body)
-            message = Frame(track.process, number, produced, dropped, users, now, records)
-            self._outgoing.append(track.keep(number, encode(message)))
+            try:
+                number = track.next_number()
+                records = encoded_records(count, body)
+                message = Frame(track.process, number, produced, dropped, users, now, records)
+                self._outgoing.append(track.keep(number, encode(message)))
+            except Exception as error:  # noqa: BLE001 - guard line: counted, and the next chunk goes on
+                self._handover.drop("link_error", count)
+                self._warn(f"{count} records could not be framed ({error!r})")
 
     # --- receiving ----------------------------------------------------------------------------------------
 
@@ -288,7 +296,7 @@ class Client:
         self._dialled_at = time.monotonic()
         self._start_recorder()
         try:
-            self._socket = dial(self._path, self._hello_again)
+            self._socket = dial(self._path, self._hello_again, CONNECT_TIMEOUT_S)
         except RefusedError as error:
             self._warn(str(error))
             raise ConnectionRefusedError(str(error)) from error

@@ -11,8 +11,6 @@ from streamlab_plugin.core.errors import StreamlabError
 from streamlab_plugin.link.framing import Unframer, frame
 from streamlab_plugin.link.message import Downlink, Refused, Welcome, decode_downlink
 
-ANSWER_S = 5.0
-
 
 class RefusedError(StreamlabError):
     """The recorder does not serve this process; carries the exit code it named."""
@@ -22,8 +20,10 @@ class RefusedError(StreamlabError):
         self.exit_code = exit_code
 
 
-def dial(path: Path, hello: bytes) -> Any:
+def dial(path: Path, hello: bytes, answer_s: float) -> Any:
     """Return a connected gevent socket on which *hello* (an encoded `Hello`) was answered by a welcome.
+
+    The answer may take *answer_s* seconds.
 
     Raises:
         OSError: nobody serves the socket, or not in time.
@@ -31,7 +31,7 @@ def dial(path: Path, hello: bytes) -> Any:
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        sock.settimeout(ANSWER_S)
+        sock.settimeout(answer_s)
         sock.connect(str(path))
         sock.sendall(frame(hello))
         answer = _first_message(sock)

@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-import msgspec
-
-from streamlab_plugin.link.framing import FramingError, Unframer, frame
+from streamlab_plugin.link.framing import Unframer, frame
 from streamlab_plugin.link.message import Downlink, Uplink, decode_uplink, encode
 
 RECEIVE_BYTES = 256 * 1024
@@ -147,7 +145,7 @@ class Server:
                 yield connection, decode_uplink(body)
         except BlockingIOError:
             return
-        except (OSError, FramingError, msgspec.MsgspecError):
+        except Exception:  # noqa: BLE001 - guard line: what cannot be read is told again on a new connection
             connection.is_open = False
 
     def _forget(self, connection: Connection) -> None:

@@ -15,8 +15,6 @@ from pathlib import Path
 
 from streamlab_plugin.core.errors import StreamlabError
 from streamlab_plugin.link.server import Server, claim
-from streamlab_plugin.recorder.loop import Recorder
-from streamlab_plugin.store.spool import Spool, spool_capacity_bytes, spool_path
 
 # Nice enough to leave the load generator in front, not so nice as to starve.
 NICENESS = 3
@@ -38,6 +36,10 @@ def main() -> int:
         lock = claim(path, wait_s=10.0)
         if lock is None:
             return 0
+        # Only the one that will serve loads the rest: several may have been started at the same moment.
+        from streamlab_plugin.recorder.loop import Recorder
+        from streamlab_plugin.store.spool import Spool, spool_capacity_bytes, spool_path
+
         _quieten_collector()
         url = os.environ["STREAMLAB_DATABASE_URL"]
         spool = Spool(spool_path(url), spool_capacity_bytes())

@@ -36,9 +36,10 @@ from streamlab_plugin.recorder.storage import NotYetError, Storage
 from streamlab_plugin.recorder.stream import Stream
 from streamlab_plugin.recorder.watch import Watch
 from streamlab_plugin.store.batch import StreamWrite
-from streamlab_plugin.store.engine import is_sqlite, open_store
+from streamlab_plugin.store.engine import PATIENCE_S, is_sqlite, open_store
 from streamlab_plugin.store.failure import DATABASE_ERRORS, reason
-from streamlab_plugin.store.migrate import PATIENCE_S, has_schema, migrate, schema_of
+from streamlab_plugin.store.migrate import PATIENCE_S as MIGRATION_PATIENCE_S
+from streamlab_plugin.store.migrate import has_schema, migrate, schema_of
 
 # An owner that hung up may only have lost its connection.
 ABORT_AFTER_S = 3.0
@@ -120,6 +121,7 @@ class Desk:
             return
         # Workers may come first; the schema is the owner's business, and nobody writes before it is there.
         if message.role in ("standalone", "master"):
+            self._pseudonyms()  # a key that cannot be used is said before the first request
             try:
                 self.prepare_schema()
             except InfrastructureError as error:
@@ -136,12 +138,18 @@ class Desk:
             InfrastructureError: it is out of reach, no database of ours, or newer than this version.
         """
         if not self._schema_is_ready:
-            migrate(open_store(self.database_url, read_only=False, patience_s=PATIENCE_S))
+            if is_sqlite(self.database_url) or not self._schema_is_current():
+                migrate(open_store(self.database_url, read_only=False, patience_s=MIGRATION_PATIENCE_S))
             self._schema_is_ready = True
         try:
             self._storage.open()
         except DATABASE_ERRORS as error:
             raise InfrastructureError(f"the database cannot be used: {reason(error)}") from error
+
+    def _schema_is_current(self) -> bool:
+        # With the usual patience: only a migration may take long, not the question whether one is due.
+        engine = open_store(self.database_url, read_only=True, patience_s=PATIENCE_S)
+        return schema_of(engine).is_current
 
     def _pseudonyms(self) -> tuple[Pseudonyms, str]:
         """Return the pseudonyms and the id of their key, read on first use."""
@@ -188,7 +196,7 @@ class Desk:
                 self._storage.open_process(message)
             connection.send(Ack(message.process, known.durable_frame))
             return
-        if message.run not in self.runs and not self._storage.is_up and self._storage.spool.is_empty:
+        if message.run not in self.runs and not self._storage.is_up:
             # A worker whose master is elsewhere: nobody has opened the database here yet.
             if not self._may_have_runs():
                 connection.send(Unrecorded(message.process, _elsewhere(message.run)))
@@ -265,7 +273,8 @@ class Desk:
             if stream is not None and not stream.is_closed:
                 self._lost.add(process)
                 try:
-                    self._storage.mark_lost(process, now)
+                    # By its own last word: a recorder with much to read notices the end late.
+                    self._storage.mark_lost(process, stream.seen_at or now)
                 except NotYetError:
                     pass  # it stays open, and the verdict says that it did not end
         for run in self.runs.values():

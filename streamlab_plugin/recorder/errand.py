@@ -124,7 +124,7 @@ class Errand:
             yield f"{batches - left:,} of {batches:,} batches replayed"
             # The recorder's loop replays; here the order only waits for it.
         left, _records = self._storage.spool.waiting()
-        yield from self._reconcile(quiet_s=QUIET_S)
+        yield from self._reconcile(quiet_s=QUIET_S, only_stopped=True)
         return {"batches": batches - left, "records": records, "left": left}
 
     def _vacuum(self) -> Steps:
@@ -144,9 +144,11 @@ class Errand:
         yield "tagged"
         return {"run": run, "tags": tags}
 
-    def _reconcile(self, quiet_s: float = QUIET_S) -> Steps:
+    def _reconcile(self, quiet_s: float = QUIET_S, only_stopped: bool = False) -> Steps:
         found = []
         for run in reconcile.abandoned(self._connection(), time.time(), quiet_s, set(self._desk.runs)):
+            if only_stopped and run.stopped_at is None:
+                continue  # its frames may wait in the spool of another host
             found.append(reconcile.settle(self._connection(), run))
             yield f"run {run.run[:8]} {found[-1]['state']}"
         return {"runs": found}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import time
@@ -28,6 +29,7 @@ from streamlab_plugin.store import run_writer
 from streamlab_plugin.store.batch import StreamWrite
 from streamlab_plugin.store.failure import DATABASE_ERRORS, reason
 from streamlab_plugin.store.spool import Spool
+from streamlab_plugin.store.writer import UnknownProcessError
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,9 @@ LINGER_S = 1.0
 GIVE_UP_S = 60.0
 PROGRESS_EVERY_S = 0.5
 ERRAND_PAUSE_S = 0.005
+# The collector looks seldom by itself (see __main__); a library's cycles must not pile up meanwhile.
+COLLECT_EVERY_S = 10.0
+LOG_EVERY_S = 10.0
 
 
 class Recorder:
@@ -68,24 +73,43 @@ class Recorder:
         self._written_at = self._watched_at = self._busy_at = time.monotonic()
         self._write_took_s = self._watch_took_s = 0.0
         self._told_at = 0.0
+        self._collected_at = time.monotonic()
+        self._stumbled_at = float("-inf")
 
     def serve(self) -> int:
         """Run until the last client has gone and everything is durable; return the process's exit code."""
         while True:
-            if self._pending_rows < HOLD_ROWS:
-                self._hear()
-            else:
-                time.sleep(WRITE_EVERY_S / 2)
-            if due(self._written_at, max(WRITE_EVERY_S, self._write_took_s)):
-                self._write()
-            self._storage.replay()
-            self._desk.tell_opened()
-            self._watch()
-            self._run_errands()
-            if self._server.connections:
-                self._busy_at = time.monotonic()
-            elif due(self._busy_at, LINGER_S) and self._may_end():
-                return self._end()
+            try:
+                self._turn()
+                if not self._server.connections and due(self._busy_at, LINGER_S) and self._may_end():
+                    return self._end()
+            except UnknownProcessError:
+                raise  # another database in the place of ours: begin anew, and be told everything again
+            except Exception:  # noqa: BLE001 - guard line: nothing is forgotten, the next turn tries again
+                self._stumble()
+
+    def _turn(self) -> None:
+        if self._pending_rows < HOLD_ROWS:
+            self._hear()
+        else:
+            time.sleep(WRITE_EVERY_S / 2)
+        if due(self._written_at, max(WRITE_EVERY_S, self._write_took_s)):
+            self._write()
+        self._storage.replay()
+        self._desk.tell_opened()
+        self._watch()
+        self._run_errands()
+        if self._server.connections:
+            self._busy_at = time.monotonic()
+        if due(self._collected_at, COLLECT_EVERY_S):
+            self._collected_at = time.monotonic()
+            gc.collect()
+
+    def _stumble(self) -> None:
+        if due(self._stumbled_at, LOG_EVERY_S):
+            self._stumbled_at = time.monotonic()
+            logger.exception("a turn of the recorder failed; it goes on")
+        time.sleep(WRITE_EVERY_S / 2)
 
     @property
     def _pending_rows(self) -> int:
@@ -96,13 +120,20 @@ class Recorder:
         for connection, message in self._server.poll(
             ERRAND_PAUSE_S if self._desk.errands else WRITE_EVERY_S / 2
         ):
-            if message is None:
-                self._write()
-                self._desk.lose(connection)
-            else:
-                self._desk.hear(connection, message)
-            if self._desk.held >= most_rows:
-                self._write()
+            self._busy_at = time.monotonic()
+            try:
+                if message is None:
+                    self._write()
+                    self._desk.lose(connection)
+                elif connection.is_open:
+                    self._desk.hear(connection, message)
+                if self._desk.held >= most_rows:
+                    self._write()
+            except UnknownProcessError:
+                raise
+            except Exception:  # noqa: BLE001 - guard line: hanging up makes the client tell it again
+                connection.is_open = False
+                self._stumble()
 
     def _write(self) -> None:
         began = time.monotonic()

@@ -282,7 +282,7 @@ class Stream:
         shapes, name = self._keys["shapes"], (schema_hash, *keys)
         found = shapes.get(name)
         if found is None and len(shapes) < KEYS_LIMIT:
-            found = self._remember("shapes", name, (schema_hash, _encode(keys).decode()))
+            found = self._remember("shapes", name, (schema_hash, _names(keys)))
         if found is not None:
             self._latest_shapes[schema_hash] = (keys, found)
         return found
@@ -300,3 +300,8 @@ class Stream:
         key = self._keys[kind][name] = Key(kind, values)
         self._new_keys.append(key)
         return key
+
+
+def _names(keys: tuple[str, ...]) -> str:
+    # PostgreSQL's JSON functions refuse a NUL even when it is escaped.
+    return _encode(keys).decode().replace("\\u0000", "\\ufffd")

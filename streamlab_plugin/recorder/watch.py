@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from streamlab_plugin.knowledge.occurrence import PERIOD_S, OccurrenceKey, Occur
 from streamlab_plugin.knowledge.signature import fingerprint, worst
 from streamlab_plugin.store import run_writer, signature_writer
 from streamlab_plugin.store.finding_queries import OccurrenceCount, occurrences_since
-from streamlab_plugin.store.live_queries import window_counts
+from streamlab_plugin.store.live_queries import Counts, second_counts
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -33,15 +34,18 @@ KEEP_S = 120
 class Known:
     """A signature as far as this run knows it."""
 
-    __slots__ = ("buckets", "first_at", "last_at", "row", "saved", "severity")
+    __slots__ = ("first_at", "last_at", "severity")
 
-    def __init__(self, saved: int, row: OccurrenceCount) -> None:
-        self.saved = saved  # how much of this run is in the signature's count
-        self.buckets: dict[tuple[int, int], int] = {}
+    def __init__(self, row: OccurrenceCount) -> None:
         self.first_at = row.first_at
         self.last_at = row.last_at
         self.severity = row.severity
-        self.row = row
+
+    def widen(self, row: OccurrenceCount) -> None:
+        """Take in another occurrence."""
+        self.first_at = min(self.first_at, row.first_at)
+        self.last_at = max(self.last_at, row.last_at)
+        self.severity = worst(self.severity, row.severity)
 
 
 class Watch:
@@ -78,28 +82,35 @@ class Watch:
         until = int(now) + 1 if is_last else int(now) - LATE_S
         # From the beginning of a bucket: after a restart it is counted again as a whole.
         earliest = (until - LOOK_BACK_S) // PERIOD_S * PERIOD_S
-        for second in range(max(self._evaluated + 1, earliest), until + 1):
-            self._evaluate(connection, second, self._run.key)
-            self._evaluated = second
+        self._evaluate(connection, max(self._evaluated + 1, earliest), until)
         self._store_windows(connection, self._process_key, until)
         since = int(self._run.row.started_at) - 10 if is_last else until - LOOK_BACK_S
         with connection.begin():
             rows = occurrences_since(connection, self._run.key, since)
-        for name in self._take_in(connection, rows, self._run.key):
-            self._save(connection, self._known[name], name, self._run.key)
+        fresh: dict[str, list[OccurrenceCount]] = {}
+        for row in rows:
+            if row.count != row.counted:
+                fresh.setdefault(row.fingerprint, []).append(row)
+        for name, some in fresh.items():
+            self._save(connection, name, some, self._run.key)
 
-    def _evaluate(self, connection: Connection, until: int, run_key: int) -> None:
+    def _evaluate(self, connection: Connection, first: int, last: int) -> None:
+        """Evaluate the windows that end with each of the seconds from *first* to *last*."""
         windows = self._run.settings.rules.windows
-        if not windows:
+        if not windows or first > last:
             return
+        assert self._run.key is not None
+        # All seconds with one look: on a distant database each look costs round trips.
+        longest = max(rule.window_s for rule in windows)
         with connection.begin():
-            found_by_length = {
-                length: window_counts(connection, run_key, until - length, until)
-                for length in {rule.window_s for rule in windows}
-            }
-        for rule in windows:
-            found = found_by_length[rule.window_s]
-            counts = {name: WindowCount(*pair) for name, pair in found.items()}
+            by_second = second_counts(connection, self._run.key, first - longest, last)
+        for until in range(first, last + 1):
+            self._evaluate_second(by_second, until)
+        self._evaluated = last
+
+    def _evaluate_second(self, by_second: Mapping[int, Counts], until: int) -> None:
+        for rule in self._run.settings.rules.windows:
+            counts = _summed(by_second, until - rule.window_s, until)
             for finding in evaluate_windows((rule,), counts):
                 name = fingerprint(rule.anomaly_type, finding.protocol, finding.endpoint, "", rule.name)
                 key = OccurrenceKey(
@@ -128,26 +139,13 @@ class Watch:
         for place in [place for place in counts if place[1] < newest - KEEP_S]:
             del counts[place]
 
-    def _take_in(self, connection: Connection, rows: list[OccurrenceCount], run_key: int) -> set[str]:
-        """Update what is known and return the fingerprints that changed."""
-        changed = set()
+    def _save(
+        self, connection: Connection, fingerprint: str, rows: list[OccurrenceCount], run_key: int
+    ) -> None:
+        known = self._known.setdefault(fingerprint, Known(rows[0]))
         for row in rows:
-            known = self._known.get(row.fingerprint)
-            if known is None:
-                saved = signature_writer.counted_already(connection, row.fingerprint, run_key)
-                known = self._known[row.fingerprint] = Known(saved, row)
-            place = (row.process_id, row.start)
-            if known.buckets.get(place) == row.count:
-                continue
-            known.buckets[place] = row.count
-            known.first_at = min(known.first_at, row.first_at)
-            known.last_at = max(known.last_at, row.last_at)
-            known.severity = worst(known.severity, row.severity)
-            changed.add(row.fingerprint)
-        return changed
-
-    def _save(self, connection: Connection, known: Known, fingerprint: str, run_key: int) -> None:
-        row = known.row
+            known.widen(row)
+        row = rows[0]
         rule = self._texts.get(row.rule)
         values = {
             "fingerprint": fingerprint, "anomaly_type": row.anomaly_type, "protocol": row.protocol,
@@ -164,9 +162,16 @@ class Watch:
             }
             for fix in suggest(rule.fixes if rule else (), known.severity)
         ]  # fmt: skip
-        total = sum(known.buckets.values())
-        signature_writer.save_signature(connection, values, total - known.saved, fixes)
-        known.saved = total
+        signature_writer.save_signature(connection, values, rows, fixes)
+
+
+def _summed(by_second: Mapping[int, Counts], since: int, until: int) -> dict[tuple[str, str], WindowCount]:
+    totals: dict[tuple[str, str], tuple[int, int]] = {}
+    for second in range(since, until):
+        for name, (judged, errors) in by_second.get(second, {}).items():
+            before = totals.get(name, (0, 0))
+            totals[name] = (before[0] + judged, before[1] + errors)
+    return {name: WindowCount(*pair) for name, pair in totals.items()}
 
 
 def _sample(message: str, exemplar: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 Kind = Literal["series", "shapes", "errors"]
-# Texts of a key that are longer are cut: PostgreSQL indexes at most 2.7 kB.
-_LIMIT_CHARACTERS = {"series": 200, "errors": 500, "shapes": 1_000_000}
+# Texts of a key that are longer are cut: PostgreSQL indexes at most 2.7 kB of them together.
+_LIMIT_BYTES = {"series": 500, "errors": 1_200, "shapes": 16_000_000}
 
 
 class Key:
@@ -22,7 +22,7 @@ class Key:
 
     def __init__(self, kind: Kind, values: tuple[str, ...]) -> None:
         self.kind = kind
-        self.values = tuple(storable(value, _LIMIT_CHARACTERS[kind]) for value in values)
+        self.values = tuple(storable(value, _LIMIT_BYTES[kind]) for value in values)
         self.label = " ".join(self.values[:3])  # a series: protocol, operation, endpoint
         self.id: int | None = None
 
@@ -115,16 +115,13 @@ class StreamWrite:
         return len(self.rows) + len(self.lean)
 
 
-def storable(text: str, limit: int = 500) -> str:
-    """Return *text* without what no database takes: NUL, lone surrogates, more than *limit* characters."""
-    if len(text) > limit:
-        text = text[: limit - 1] + "…"
+def storable(text: str, limit_bytes: int = 1_000) -> str:
+    """Return *text* without what no database takes: NUL, lone surrogates, too many bytes in UTF-8."""
     if "\x00" in text:
         text = text.replace("\x00", "\ufffd")
-    if text.isascii():
+    if len(text) <= limit_bytes and text.isascii():
         return text
-    return text.encode("utf-8", "replace").decode() if _has_surrogate(text) else text
-
-
-def _has_surrogate(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
+    data = text.encode("utf-8", "replace")
+    if len(data) <= limit_bytes:
+        return data.decode()
+    return data[: limit_bytes - 3].decode("utf-8", "ignore") + "…"

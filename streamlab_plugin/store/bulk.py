@@ -15,6 +15,8 @@ import psycopg
 from streamlab_plugin.store.buckets import RollupRow
 
 SLICE_ROWS = 128
+# Rows of one COPY. Each has a time limit of its own, so that the largest batch gets into a slow database.
+COPY_ROWS = 5_000
 
 _LEAN = (
     "run_day, process_id, seq, series_id, started_at, latency_ms, size_bytes, shape_id, payload, outcome,"
@@ -150,19 +152,18 @@ class PostgresqlBulk:
             (_FULL, self._FULL_TYPES, _full, 12, rows),
             (_LEAN, self._LEAN_TYPES, _lean, 10, lean),
         ):
-            if not some:
-                continue
-            statement = f"COPY records ({columns}) FROM STDIN (FORMAT BINARY)"
-            with self._driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-                copy.set_types(types)
-                for part in _slices(some):
-                    for row in part:
-                        values = form(day, process, row)
-                        status = values[place]
-                        # The driver keeps the low 32 bits of what is larger, without a word.
-                        if status is not None and not -(2**31) <= status < 2**31:
-                            raise OverflowError("status out of range")
-                        copy.write_row(values)
+            statement = f"COPY records ({columns}) FROM STDIN (FORMAT BINARY)".encode()
+            for start in range(0, len(some), COPY_ROWS):
+                with self._driver.cursor() as cursor, cursor.copy(statement) as copy:
+                    copy.set_types(types)
+                    for part in _slices(some[start : start + COPY_ROWS]):
+                        for row in part:
+                            values = form(day, process, row)
+                            status = values[place]
+                            # The driver keeps the low 32 bits of what is larger, without a word.
+                            if status is not None and not -(2**31) <= status < 2**31:
+                                raise OverflowError("status out of range")
+                            copy.write_row(values)
 
     def rollups(self, process: int, rows: Sequence[RollupRow]) -> None:
         """Insert or replace cumulative rollups."""

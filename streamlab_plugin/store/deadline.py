@@ -13,6 +13,9 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+# Whoever has patience with a long statement has none with a server that does not even answer.
+CONNECT_S = 3
+
 
 class DeadlineConnection(psycopg.Connection[Any]):
     """A connection whose single waits are bounded by ``patience_s`` seconds.
@@ -53,7 +56,7 @@ def connect(conninfo: str, name: str, *, read_only: bool, patience_s: float) -> 
     connection = DeadlineConnection.connect(
         conninfo,
         application_name=name,
-        connect_timeout=max(2, int(patience_s)),
+        connect_timeout=max(2, min(int(patience_s), CONNECT_S)),
         options=f"{given} {options}".strip(),
         prepare_threshold=None,  # a pooler may hand each transaction to another server process
     )

@@ -25,6 +25,7 @@ class OccurrenceCount(NamedTuple):
     endpoint: str
     error_class: str
     message: str
+    counted: int
 
 
 def occurrences_since(connection: Connection, run_id: int, since: int) -> list[OccurrenceCount]:

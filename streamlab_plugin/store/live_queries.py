@@ -22,6 +22,8 @@ from streamlab_plugin.store.rollup_queries import (
 from streamlab_plugin.store.run_queries import Run, current_users, process_ids
 
 WINDOW_S = 60
+Counts = dict[tuple[str, str], tuple[int, int]]
+"""(protocol, endpoint) -> (judged requests, errors)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +55,26 @@ def live_overview(conn: Connection, run: Run, now: float, window_s: int = WINDOW
     )
 
 
-def window_counts(
-    conn: Connection, run_id: int, since: int, until: int
-) -> dict[tuple[str, str], tuple[int, int]]:
-    """Return (judged requests, errors) per (protocol, endpoint) of the seconds *since* ≤ s < *until*.
+def second_counts(conn: Connection, run_id: int, since: int, until: int) -> dict[int, Counts]:
+    """Return (judged requests, errors) per (protocol, endpoint) for the seconds *since* ≤ s < *until*.
 
     Interrupted requests are in neither count.
     """
     column = tables.rollups.c
     summed = select(
+        column.start,
         column.series_id,
         func.sum(column["count"] - column.interrupted).label("judged"),
         func.sum(column.errors).label("errors"),
     )
-    statement = within(summed, process_ids(conn, run_id), 1, since, until).group_by(column.series_id)
-    rows = conn.execute(statement).all()
+    statement = within(summed, process_ids(conn, run_id), 1, since, until)
+    rows = conn.execute(statement.group_by(column.start, column.series_id)).all()
     series = series_keys(conn, {row.series_id for row in rows})
-    counts: dict[tuple[str, str], tuple[int, int]] = {}
+    counts: dict[int, Counts] = {}
     for row in rows:
-        key = series[row.series_id]
-        judged, errors = counts.get((key.protocol, key.endpoint), (0, 0))
-        counts[key.protocol, key.endpoint] = (judged + int(row.judged), errors + int(row.errors))
+        key, second = series[row.series_id], counts.setdefault(row.start, {})
+        judged, errors = second.get((key.protocol, key.endpoint), (0, 0))
+        second[key.protocol, key.endpoint] = (judged + int(row.judged), errors + int(row.errors))
     return counts
 
 

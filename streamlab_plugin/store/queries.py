@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamlab_plugin.store.live_queries import Live, live_overview, window_counts
+from streamlab_plugin.store.live_queries import Live, live_overview, second_counts
 from streamlab_plugin.store.range_queries import (
     RangeEndpoints,
     RangeTotals,
@@ -109,8 +109,8 @@ __all__ = [
     "run_totals",
     "run_verdict",
     "runs_by_key",
+    "second_counts",
     "sightings",
     "stored_frames",
     "users_at",
-    "window_counts",
 ]

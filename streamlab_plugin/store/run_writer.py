@@ -103,7 +103,10 @@ def open_process(
             .values(state="open", closed_at=None)
         )
         row = connection.execute(
-            select(columns.last_frame, columns.produced, columns.state).where(columns.process == process)
+            # Waits for a transaction of a recorder that was killed: the server may still carry it out.
+            select(columns.last_frame, columns.produced, columns.state)
+            .where(columns.process == process)
+            .with_for_update()
         ).one()
     return ProcessRow(*row)
 

@@ -199,6 +199,7 @@ occurrences = Table(
     Column("error_class", Text, nullable=False),
     Column("message", Text, nullable=False),  # what was seen, e.g. the measured value against the limit
     Column("exemplars", Text, nullable=False),  # JSON array of at most 3 {seq, at, latency_ms, status, ...}
+    Column("counted", Big, nullable=False, server_default="0"),  # how much of count its signature has
     PrimaryKeyConstraint("process_id", "fingerprint", "start"),
     Index("ix_occurrences_fingerprint", "fingerprint"),
     sqlite_with_rowid=False,

@@ -172,7 +172,7 @@ class Writer:
         }
         if write.closed_at is not None:
             values |= {"state": "closed", "closed_at": write.closed_at, "users": 0}
-        matches = (table.c.id == known.id) & (table.c.last_frame == write.previous_frame)
+        matches = (table.c.id == known.id) & (table.c.last_frame <= write.previous_frame)
         if self.connection.execute(update(table).where(matches).values(values)).rowcount == 1:
             known.last_frame = write.last_frame
             return True

@@ -126,6 +126,7 @@ class TestShow:
 class TestSet:
     """`streamlab retention set`."""
 
+    @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
     def test_it_changes_what_holds(self, old: str) -> None:
         """Through the recorder, which notes who it was."""
         assert (

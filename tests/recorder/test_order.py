@@ -122,6 +122,7 @@ class TestOrder:
         spool.append([Feed().batch(30, BEGIN), Feed(frame=1).write(closed_at=BEGIN + 9.0)])
         spool.close()
         ask("db.replay")
+        ask("runs.reconcile", quiet_s=60)
         policy = ask("retention.set", kind="records", days=7, archive=True, actor="somebody")
         assert ("records", 7, True) == (policy["kind"], policy["days"], policy["archive"])
         ask("retention.run")

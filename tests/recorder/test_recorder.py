@@ -263,7 +263,6 @@ def away(tmp_path: Path, postgres: PostgresServer) -> Iterator[Away]:
     one.recorder.start()
     yield one
     one.close()
-    postgres.drop_database(url.rpartition("/")[2])
 
 
 def retold(opened: tuple[OpenRun, OpenProcess], acknowledged: int) -> tuple[OpenRun, OpenProcess]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batches import BEGIN, Feed, expected, open_streams, stored
+from batches import BEGIN, Feed, expected, lean, open_streams, stored
 from postgres import PostgresServer
 from proxy import Proxy
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from streamlab_plugin.link.message import OpenProcess, OpenRun, StopRun
 from streamlab_plugin.recorder.storage import NotYetError, Storage
@@ -37,15 +37,11 @@ def healthy(postgres: PostgresServer) -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def url(healthy: PostgresServer) -> Iterator[str]:
+def url(healthy: PostgresServer) -> str:
     """Return an empty database on it."""
     made = healthy.create_database()
     migrate(open_store(made, read_only=False))
-    yield made
-    healthy.thaw()
-    if not healthy.is_running:
-        healthy.start()
-    healthy.drop_database(made.rpartition("/")[2])
+    return made
 
 
 class Line:
@@ -169,6 +165,27 @@ class TestOutage:
                 one.keep(1)
                 assert one.storage.spool.is_empty
                 assert expected(one.kept) == stored(url)
+
+    @pytest.mark.faults
+    def test_a_large_batch_gets_into_a_slow_database(self, url: str, tmp_path: Path) -> None:
+        """Though it takes longer than the patience with any one answer."""
+        with line(url, tmp_path) as one:
+            with open_store(url, read_only=False).begin() as connection:
+                for statement in SLOW_RECORDS:
+                    connection.execute(text(statement))
+            feed = one.feeds[0]
+            write = feed.write([], [lean(feed.keys, seq) for seq in range(1, 16_001)])
+            assert one.storage.keep([write])
+            one.drain()
+            assert expected([write]).records == stored(url).records
+
+
+# 5,000 records take more than a second, 16,000 more than four.
+SLOW_RECORDS = (
+    "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql"
+    " AS $$ BEGIN IF NEW.seq % 20 = 0 THEN PERFORM pg_sleep(0.005); END IF; RETURN NEW; END $$",
+    "CREATE TRIGGER dawdle BEFORE INSERT ON records FOR EACH ROW EXECUTE FUNCTION dawdle()",
+)
 
 
 class TestDisk:

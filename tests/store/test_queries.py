@@ -31,8 +31,8 @@ from streamlab_plugin.store.queries import (
     run_totals,
     run_verdict,
     runs_by_key,
+    second_counts,
     sightings,
-    window_counts,
 )
 
 
@@ -293,18 +293,20 @@ class TestLive:
         live = live_overview(conn, find_run(conn, RUNNING), NOW + 300)
         assert (0, int(NOW) - 1) == (live.everything.count, live.last_data_at)
 
-    def test_window_counts(self, conn: Connection, seeded: Seeded) -> None:
-        """Over the whole run the window's counts are the totals without the interrupted ones."""
-        counts = window_counts(conn, 2, int(NOW) - LENGTH_S, int(NOW))
+    def test_second_counts(self, conn: Connection, seeded: Seeded) -> None:
+        """Over the whole run the seconds' counts add up to the totals without the interrupted ones."""
+        counts = second_counts(conn, 2, int(NOW) - LENGTH_S, int(NOW))
         expected = seeded.expected[RUNNING]
-        assert {(one[0], one[2]) for one in SERIES} == set(counts)
+        assert {(one[0], one[2]) for one in SERIES} == {name for second in counts.values() for name in second}
         for protocol, want in expected.items():
-            seen = [pair for (name, _), pair in counts.items() if name == protocol]
+            seen = [
+                pair for second in counts.values() for name, pair in second.items() if name[0] == protocol
+            ]
             assert (want.count - want.interrupted, want.errors) == (
                 sum(judged for judged, _ in seen),
                 sum(errors for _, errors in seen),
             )
-        assert window_counts(conn, 2, int(NOW), int(NOW) + 30) == {}
+        assert second_counts(conn, 2, int(NOW), int(NOW) + 30) == {}
 
 
 class TestSignatures:
@@ -369,7 +371,7 @@ class TestSignatures:
                 text(
                     "INSERT INTO occurrences SELECT process_id, fingerprint, start + 86400, count, "
                     "first_at, last_at, rule, anomaly_type, severity, protocol, endpoint, error_class, "
-                    "message, exemplars "
+                    "message, exemplars, counted "
                     "FROM occurrences WHERE process_id = 3"
                 )
             )
@@ -438,7 +440,7 @@ class TestPlans:
             lambda conn: live_overview(conn, find_run(conn, "latest"), NOW),
             lambda conn: run_timeline(conn, find_run(conn, "latest"), now=NOW),
             lambda conn: run_totals(conn, 2),
-            lambda conn: window_counts(conn, 2, 0, 30),
+            lambda conn: second_counts(conn, 2, 0, 30),
             lambda conn: list_signatures(conn, SignatureFilter(run_id=2)),
             lambda conn: sightings(conn, "f000000000000001"),
             lambda conn: exemplars_of(conn, 2, "f000000000000001"),

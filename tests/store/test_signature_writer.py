@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 
 from streamlab_plugin.store import run_writer, signature_writer, tables
 from streamlab_plugin.store.engine import open_store
+from streamlab_plugin.store.finding_queries import OccurrenceCount, occurrences_since
 from streamlab_plugin.store.writer import Writer
 
 FIX = {
@@ -36,6 +37,26 @@ def writer(database_url: str) -> Iterator[Writer]:
     open_streams(database_url, "p-2", run="run-2")
     with closing(opened_writer(database_url, "p-1")) as one:
         yield one
+
+
+def found(count: int, counted: int = 0, process_id: int = 1) -> OccurrenceCount:
+    """Return an occurrence as the watch reads it."""
+    return OccurrenceCount(
+        process_id,
+        "f1",
+        BEGIN,
+        count,
+        1.0,
+        2.0,
+        "slow",
+        "slow_http",
+        "warning",
+        "http",
+        "/a",
+        "",
+        "m",
+        counted,
+    )
 
 
 def key(writer: Writer, run: str) -> int:
@@ -62,7 +83,7 @@ class TestSaveSignature:
         """Also by another run; the fixes stay those of the first time."""
         for run, added in ((RUN, 5), (RUN, 2), ("run-2", 1)):
             signature_writer.save_signature(
-                writer.connection, signature(key(writer, run), 9.0, "critical"), added, [FIX, FIX]
+                writer.connection, signature(key(writer, run), 9.0, "critical"), [found(added)], [FIX, FIX]
             )
         assert (1, 2, 8) == counts(writer)
         columns = tables.signatures.c
@@ -81,7 +102,7 @@ class TestSaveSignature:
             with closing(Writer(open_store(database_url, read_only=False))) as own:
                 barrier.wait(10)
                 for _ in range(10):
-                    signature_writer.save_signature(own.connection, signature(run_id), 1, [FIX])
+                    signature_writer.save_signature(own.connection, signature(run_id), [found(1)], [FIX])
 
         threads = [threading.Thread(target=save, args=(run_id,)) for run_id in keys]
         for thread in threads:
@@ -91,22 +112,24 @@ class TestSaveSignature:
         assert (1, 1, 20) == counts(writer)
 
 
-class TestCountedAlready:
-    """`counted_already`: what a recorder that follows another one must not count again."""
+class TestCounted:
+    """Each occurrence is counted once, also by a recorder that follows another one."""
 
-    def test_nothing_without_a_signature_of_this_run(self, writer: Writer) -> None:
-        """Occurrences alone, or a signature that another run saved last."""
-        writer.write([Feed("p-1").batch(9, occurrences=[occurrence(BEGIN, 4)])])
-        assert 0 == signature_writer.counted_already(writer.connection, "f1", key(writer, RUN))
-        signature_writer.save_signature(writer.connection, signature(key(writer, "run-2")), 7, [])
-        assert 0 == signature_writer.counted_already(writer.connection, "f1", key(writer, RUN))
-
-    def test_the_runs_own_occurrences(self, writer: Writer) -> None:
-        """Not those of another run."""
-        writer.write([Feed("p-1").batch(9, occurrences=[occurrence(BEGIN, 4), occurrence(BEGIN + 10, 3)])])
+    def test_what_was_counted_is_noted(self, writer: Writer) -> None:
+        """As much as was read; what came since is left for the next time."""
+        run = key(writer, RUN)
+        feed = Feed("p-1")
+        writer.write([feed.batch(9, occurrences=[occurrence(BEGIN, 4), occurrence(BEGIN + 10, 3)])])
         writer.write([Feed("p-2").batch(9, occurrences=[occurrence(BEGIN, 50)])])
-        signature_writer.save_signature(writer.connection, signature(key(writer, RUN)), 7, [])
-        assert 7 == signature_writer.counted_already(writer.connection, "f1", key(writer, RUN))
+        with writer.connection.begin():
+            read = occurrences_since(writer.connection, run, BEGIN)
+        writer.write([feed.batch(9, occurrences=[occurrence(BEGIN, 2)])])
+        signature_writer.save_signature(writer.connection, signature(run), read, [])
+        with writer.connection.begin():
+            again = occurrences_since(writer.connection, run, BEGIN)
+        assert [(6, 4), (3, 3)] == [(row.count, row.counted) for row in again]
+        signature_writer.save_signature(writer.connection, signature(run), again, [])
+        assert (1, 0, 9) == counts(writer)
 
 
 class TestSaveOccurrence:
@@ -116,7 +139,7 @@ class TestSaveOccurrence:
         """The count is the whole, not an addition."""
         process = run_writer.process_key(writer.connection, "p-1")
         assert process is not None
-        names = tables.occurrences.columns.keys()[1:]
+        names = tables.occurrences.columns.keys()[1:-1]
         for count in (3, 5):
             values = dict(zip(names, occurrence(BEGIN, count), strict=True))
             with writer.connection.begin():

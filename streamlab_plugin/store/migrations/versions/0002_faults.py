@@ -17,13 +17,16 @@ _Big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Add columns (with defaults, so no row is touched) and tables."""
+    """Add columns with defaults, and tables; only occurrences, of which there are few, are written."""
     op.add_column("runs", sa.Column("tags", sa.Text(), nullable=False, server_default="{}"))
     op.add_column("runs", sa.Column("degradations", sa.Text(), nullable=False, server_default="[]"))
     op.add_column("runs", sa.Column("stop_requested_at", sa.Double()))
     op.create_index("ix_runs_started_at", "runs", ["started_at"])
     op.add_column("processes", sa.Column("seen_at", sa.Double()))
     op.add_column("processes", sa.Column("evicted", _Big, nullable=False, server_default="0"))
+    op.add_column("occurrences", sa.Column("counted", _Big, nullable=False, server_default="0"))
+    # What is there was counted by the version that wrote it.
+    op.execute("UPDATE occurrences SET counted = count")
     op.create_index("ix_occurrences_fingerprint", "occurrences", ["fingerprint"])
     op.create_table(
         "quarantine",
