@@ -34,6 +34,10 @@ class Seen:
     status: int = 0
     answer: Any = None
 
+    def lies_in(self, begin_s: float, end_s: float) -> bool:
+        """Whether it began and ended between the two."""
+        return begin_s <= self.at_s and self.at_s + self.took_ms / 1000 < end_s
+
 
 @dataclass
 class Story:
@@ -43,11 +47,15 @@ class Story:
     seen: dict[str, list[Seen]] = field(default_factory=dict)
 
     def split(self, kind: str, endpoint: str) -> tuple[list[Seen], list[Seen]]:
-        """Return what was seen on *endpoint* inside and outside the window of *kind*."""
+        """Return what was seen on *endpoint* inside and outside the window of *kind*.
+
+        An exchange that was under way at an edge belongs to neither: a machine under load may hold one
+        for half a second.
+        """
         at_s, until_s = (self.target.entry(kind)[key] for key in ("at_s", "until_s"))
         seen = self.seen[endpoint]
-        inside = [one for one in seen if at_s + EDGE_S <= one.at_s < until_s - EDGE_S]
-        outside = [one for one in seen if one.at_s < at_s - EDGE_S or one.at_s >= until_s + EDGE_S]
+        inside = [one for one in seen if one.lies_in(at_s + EDGE_S, until_s - EDGE_S)]
+        outside = [one for one in seen if one.lies_in(0, at_s - EDGE_S) or one.at_s >= until_s + EDGE_S]
         return inside, outside
 
 
