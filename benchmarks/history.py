@@ -19,7 +19,7 @@ from benchmarks.place import ENGINES, LABELS, Place, place_on
 from benchmarks.postgres import new_server
 from benchmarks.process import progress
 from streamlab_plugin.store import queries
-from streamlab_plugin.store.range_queries import range_endpoints, range_totals
+from streamlab_plugin.store.range_queries import range_summary
 from streamlab_plugin.web import documents
 from streamlab_plugin.web.memory import Memory
 
@@ -35,7 +35,7 @@ ROWS = {
     "overview": ("page", "poll", "charts"),
     "one run": ("page", "page of the 30 h run", "charts", "charts of the 30 h run"),
     "anomalies": ("page", "poll", "of one run"),
-    "any 24 h of the 30 h run": ("totals", "endpoints", "chart"),
+    "any 24 h of the 30 h run": ("totals", "chart"),
 }
 
 Asked = tuple[str, str]
@@ -133,10 +133,9 @@ def _queries(run: PastRun, since: int) -> Iterator[tuple[Asked, Callable[[Connec
 
     yield ("one run", "page of the 30 h run"), lambda conn: documents.run(conn, Memory(), run.run, now)
     yield ("one run", "charts of the 30 h run"), charts
-    yield ("any 24 h of the 30 h run", "totals"), lambda conn: range_totals(conn, found(conn), since, until)
     yield (
-        ("any 24 h of the 30 h run", "endpoints"),
-        lambda conn: range_endpoints(conn, found(conn), since, until),
+        ("any 24 h of the 30 h run", "totals"),
+        lambda conn: range_summary(conn, found(conn), since, until),
     )
 
 

@@ -249,7 +249,7 @@ class TestPast:
         past.fill(database_url, runs)
         with Storage(database_url).reader().connect() as connection:
             found = [queries.find_run(connection, run.run) for run in runs]
-            totals = [queries.run_totals(connection, run.id)[1].count for run in found]
+            totals = [queries.run_summary(connection, run.id).everything.count for run in found]
             ledgers = [queries.run_ledger(connection, run.id).is_balanced for run in found]
         assert [run.records for run in runs] == totals
         assert [("completed", "met")] * 2 == [(run.state, run.verdict) for run in found]

@@ -51,7 +51,7 @@ def read_snapshot(url: str, since: float) -> Snapshot | None:
         signatures = queries.list_signatures(connection, queries.SignatureFilter(run_id=run.id), limit=100)
         return Snapshot(
             run,
-            queries.run_protocol_totals(connection, run.id),
+            queries.run_summary(connection, run.id).protocols,
             queries.run_ledger(connection, run.id),
             signatures,
             queries.fixes_of(connection, [one.id for one in signatures]),

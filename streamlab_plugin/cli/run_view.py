@@ -24,7 +24,7 @@ class Shown:
     """
 
     run: queries.Run
-    window: queries.RangeTotals | None
+    window: queries.RangeSummary | None
     protocols: Mapping[str, queries.Totals]
     ledger: Ledger
     verdict: queries.Verdict | None
@@ -137,7 +137,7 @@ def _errors(shown: Shown) -> Iterator[str]:
         yield f"    {one.count:>6,}x {one.protocol} {_text(one.endpoint)}  {_text(said)}"
 
 
-def _window(window: queries.RangeTotals) -> str:
+def _window(window: queries.RangeSummary) -> str:
     rounded = " (rounded: the rollups of single seconds or minutes are gone)" if window.is_rounded else ""
     return f"from {day_and_time(window.since)} to {day_and_time(window.until)} UTC{rounded}"
 

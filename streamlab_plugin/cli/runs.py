@@ -106,15 +106,15 @@ def _shown(conn: Connection, wanted: str, since: Moment | None, until: Moment | 
     run = queries.find_run(conn, wanted)
     window = None
     if since is None and until is None:
-        protocols = queries.run_protocol_totals(conn, run.id)
+        protocols = queries.run_summary(conn, run.id).protocols
     else:
         begin = int(run.started_at if since is None else since.of(run, now))
         # Exchanges that were in flight when the test stopped end a little later.
         end = int(now) + 1 if until is None else int(until.of(run, now))
         if begin >= end:
             raise ConfigError("--since is not before --until", remedy="give an earlier --since")
-        window = queries.range_totals(conn, run, begin, end)
-        protocols = dict(window.protocols)
+        window = queries.range_summary(conn, run, begin, end)
+        protocols = window.summary.protocols
     bounds = (None, None) if window is None else (window.since, window.until)
     errors, seen = queries.frequent_errors(conn, run, MOST_ERRORS, *bounds)
     return Shown(

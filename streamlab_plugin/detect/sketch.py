@@ -60,13 +60,15 @@ class Pool:
 
     Merging decides by chance what it keeps, so that two merges of the same sketches can differ by the error
     they are allowed. A verdict near a limit must not: up to `POOLED` sketches are therefore not merged, their
-    weighted values are ranked together. More of them (a live window) are merged.
+    weighted values are ranked together. More of them (a live window) are merged, as is what has been merged
+    already: far quicker.
     """
 
-    __slots__ = ("_sketches",)
+    __slots__ = ("_is_merged", "_sketches")
 
     def __init__(self) -> None:
         self._sketches: list[Sketch] = []
+        self._is_merged = False
 
     def add(self, blob: bytes) -> None:
         """Add a stored sketch."""
@@ -75,16 +77,18 @@ class Pool:
     def include(self, other: Pool) -> None:
         """Add everything that *other* holds."""
         self._sketches += other._sketches
+        self._is_merged |= other._is_merged
 
     def percentiles(self, *percents: float) -> list[float | None]:
         """Return the values at *percents* (0..100], None without data."""
         if not self._sketches:
             return [None for _ in percents]
-        if len(self._sketches) > POOLED:
+        if self._is_merged or len(self._sketches) > POOLED:
             whole = Sketch()
             for sketch in self._sketches:
                 whole.merge(sketch)
-            self._sketches = [whole]  # who includes this pool later need not merge it all again
+            # Who includes this pool later need not merge it all again.
+            self._sketches, self._is_merged = [whole], True
             return [whole.percentile(percent) for percent in percents]
         weighted = np.array([pair for sketch in self._sketches for pair in sketch._inner], dtype=np.float64)
         weighted = weighted[np.argsort(weighted[:, 0], kind="stable")]

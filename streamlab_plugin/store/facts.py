@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from streamlab_plugin.slo.verdict import ProtocolFacts, RunFacts
 from streamlab_plugin.store import tables
-from streamlab_plugin.store.rollup_queries import Totals, run_protocol_totals
+from streamlab_plugin.store.rollup_queries import Totals, run_summary
 from streamlab_plugin.store.run_queries import RUNNING, run_ledger
 
 
@@ -24,7 +24,7 @@ def run_facts(connection: Connection, run_id: int, problems: tuple[str, ...] = (
         state="running" if run.state == RUNNING else "finished",
         duration_s=max(0.0, end - run.started_at),
         protocols={
-            name: _protocol(totals) for name, totals in run_protocol_totals(connection, run_id).items()
+            name: _protocol(totals) for name, totals in run_summary(connection, run_id).protocols.items()
         },
         ledger=run_ledger(connection, run_id),
         problems=problems,

@@ -14,9 +14,9 @@ from streamlab_plugin.store import tables
 from streamlab_plugin.store.rollup_queries import (
     Piece,
     Totals,
-    by_protocol,
     read_rollups,
     series_keys,
+    summarise,
     within,
 )
 from streamlab_plugin.store.run_queries import Run, current_users, process_ids
@@ -45,11 +45,11 @@ def live_overview(conn: Connection, run: Run, now: float, window_s: int = WINDOW
     """Return the last *window_s* seconds of *run* before *now* (epoch seconds)."""
     processes = process_ids(conn, run.id)
     since = max(int(run.started_at), int(now) - window_s + 1)
-    protocols, everything = by_protocol(read_rollups(conn, processes, [Piece(1, since)]))
+    summary = summarise(read_rollups(conn, processes, [Piece(1, since)]))
     return Live(
         seconds=max(1.0, now - max(float(since), run.started_at)),
-        protocols=protocols,
-        everything=everything,
+        protocols=summary.protocols,
+        everything=summary.everything,
         users=current_users(conn, run.id),
         last_data_at=_last_data_at(conn, processes),
     )

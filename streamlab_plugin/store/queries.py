@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 from streamlab_plugin.store.live_queries import Live, live_overview, second_counts
-from streamlab_plugin.store.range_queries import (
-    RangeEndpoints,
-    RangeTotals,
-    range_endpoints,
-    range_totals,
-)
+from streamlab_plugin.store.range_queries import RangeSummary, range_summary
 from streamlab_plugin.store.reading import read
 from streamlab_plugin.store.record_queries import (
     ErrorCount,
@@ -23,10 +18,9 @@ from streamlab_plugin.store.record_rows import Record
 from streamlab_plugin.store.rollup_queries import (
     WITHOUT_LATENCY,
     SeriesKey,
+    Summary,
     Totals,
-    run_endpoints,
-    run_protocol_totals,
-    run_totals,
+    run_summary,
 )
 from streamlab_plugin.store.run_queries import (
     LATEST,
@@ -69,8 +63,7 @@ __all__ = [
     "Fix",
     "Live",
     "Process",
-    "RangeEndpoints",
-    "RangeTotals",
+    "RangeSummary",
     "Record",
     "RecordFilter",
     "Run",
@@ -78,6 +71,7 @@ __all__ = [
     "Sighting",
     "Signature",
     "SignatureFilter",
+    "Summary",
     "Timeline",
     "Totals",
     "Verdict",
@@ -96,17 +90,14 @@ __all__ = [
     "occurrence_timeline",
     "peak_users",
     "quarantine_reasons",
-    "range_endpoints",
-    "range_totals",
+    "range_summary",
     "reached",
     "read",
-    "run_endpoints",
     "run_ledger",
     "run_ledgers",
     "run_processes",
-    "run_protocol_totals",
+    "run_summary",
     "run_timeline",
-    "run_totals",
     "run_verdict",
     "runs_by_key",
     "second_counts",

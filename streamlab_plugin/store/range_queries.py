@@ -15,55 +15,29 @@ from itertools import pairwise
 from sqlalchemy import Connection, func, select
 
 from streamlab_plugin.store import tables
-from streamlab_plugin.store.rollup_queries import (
-    Piece,
-    Rollups,
-    SeriesKey,
-    Totals,
-    by_protocol,
-    by_series,
-    read_rollups,
-)
+from streamlab_plugin.store.rollup_queries import Piece, Rollups, Summary, read_rollups, summarise
 from streamlab_plugin.store.run_queries import Run
 
 PERIODS_S = (1, 60, 3600)
 
 
 @dataclass(frozen=True, slots=True)
-class RangeTotals:
-    """What happened in *since* ≤ second < *until* (epoch seconds), by protocol and over all.
+class RangeSummary:
+    """What happened in *since* ≤ second < *until* (epoch seconds).
 
     ``is_rounded`` says that rows of an edge are gone and *since* or *until* is not what was asked for.
     """
 
     since: int
     until: int
-    protocols: Mapping[str, Totals]
-    everything: Totals
+    summary: Summary
     is_rounded: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RangeEndpoints:
-    """What happened in *since* ≤ second < *until* per endpoint and operation; see `RangeTotals`."""
-
-    since: int
-    until: int
-    endpoints: Sequence[tuple[SeriesKey, Totals]]
-    is_rounded: bool
-
-
-def range_totals(conn: Connection, run: Run, since: int, until: int) -> RangeTotals:
+def range_summary(conn: Connection, run: Run, since: int, until: int) -> RangeSummary:
     """Return the run's totals in a range; counts are exact, percentiles within the sketches' error."""
     begin, end, found = _read(conn, run, since, until)
-    protocols, everything = by_protocol(found)
-    return RangeTotals(begin, end, protocols, everything, (begin, end) != (since, until))
-
-
-def range_endpoints(conn: Connection, run: Run, since: int, until: int) -> RangeEndpoints:
-    """Return the run's totals in a range per endpoint and operation, each with its own latencies."""
-    begin, end, found = _read(conn, run, since, until)
-    return RangeEndpoints(begin, end, by_series(found), (begin, end) != (since, until))
+    return RangeSummary(begin, end, summarise(found), (begin, end) != (since, until))
 
 
 def cover(since: int, until: int) -> list[Piece]:

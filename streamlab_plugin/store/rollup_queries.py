@@ -97,13 +97,13 @@ class Tally:
         self._size = 0
         self._pool = Pool()
 
-    def add(self, row: Any, *, with_latency: bool) -> None:
-        """Add one row of `Rollups.sums`; its latencies only if *with_latency*."""
+    def add(self, row: Any) -> None:
+        """Add one row of `Rollups.sums`."""
         counts = (row.requests, row.errors, row.timeouts, row.interrupted, row.answered)
         # PostgreSQL adds up its 64-bit integers to a decimal.
         self._counts = [own + int(more) for own, more in zip(self._counts, counts, strict=True)]
         self._size += int(row.size_sum)
-        if not with_latency or not row.latency_count:
+        if not row.latency_count:
             return
         self._latency_count += int(row.latency_count)
         self._latency_sum += row.latency_sum
@@ -114,10 +114,12 @@ class Tally:
         """Add the distribution of latencies that `add` counted."""
         self._pool.add(sketch)
 
-    def include(self, other: Tally) -> None:
-        """Add everything that *other* has added up."""
+    def include(self, other: Tally, *, with_latency: bool) -> None:
+        """Add everything that *other* has added up, its latencies only if *with_latency*."""
         self._counts = [own + more for own, more in zip(self._counts, other._counts, strict=True)]
         self._size += other._size
+        if not with_latency:
+            return
         self._latency_count += other._latency_count
         self._latency_sum += other._latency_sum
         self._min = min((value for value in (self._min, other._min) if value is not None), default=None)
@@ -154,50 +156,40 @@ class Rollups(NamedTuple):
     sketches: Sequence[tuple[int, bytes]]
 
 
-def run_protocol_totals(conn: Connection, run_id: int) -> dict[str, Totals]:
-    """Return the whole run's totals by protocol; percentiles leave `WITHOUT_LATENCY` out."""
-    return run_totals(conn, run_id)[0]
+class Summary(NamedTuple):
+    """Totals per endpoint and operation, each with its own latencies; by protocol; and over all.
+
+    The latter two leave the latencies of `WITHOUT_LATENCY` out.
+    """
+
+    endpoints: Sequence[tuple[SeriesKey, Totals]]
+    protocols: Mapping[str, Totals]
+    everything: Totals
 
 
-def run_totals(conn: Connection, run_id: int) -> tuple[dict[str, Totals], Totals]:
-    """Return the whole run's totals by protocol, and over all protocols."""
-    return by_protocol(read_rollups(conn, process_ids(conn, run_id), WHOLE_RUN))
+def run_summary(conn: Connection, run_id: int) -> Summary:
+    """Return the whole run's totals."""
+    return summarise(read_rollups(conn, process_ids(conn, run_id), WHOLE_RUN))
 
 
-def run_endpoints(conn: Connection, run_id: int) -> list[tuple[SeriesKey, Totals]]:
-    """Return the whole run's totals per endpoint and operation, each with its own latencies."""
-    return by_series(read_rollups(conn, process_ids(conn, run_id), WHOLE_RUN))
-
-
-def by_series(found: Rollups) -> list[tuple[SeriesKey, Totals]]:
-    """Return the totals of rollups per endpoint and operation, each with its own latencies."""
-    tallies: dict[SeriesKey, Tally] = {}
+def summarise(found: Rollups) -> Summary:
+    """Return the totals of rollups."""
+    series: dict[SeriesKey, Tally] = {}
     for row in found.sums:
-        tallies.setdefault(found.series[row.series_id], Tally()).add(row, with_latency=True)
+        series.setdefault(found.series[row.series_id], Tally()).add(row)
     for series_id, sketch in found.sketches:
-        tallies[found.series[series_id]].add_sketch(sketch)
-    return [(key, tallies[key].totals()) for key in sorted(tallies)]
-
-
-def by_protocol(found: Rollups) -> tuple[dict[str, Totals], Totals]:
-    """Return the totals of rollups by protocol, and over all of them."""
-    tallies: dict[str, Tally] = {}
-    timed: dict[int, Tally] = {}
-    for row in found.sums:
-        key = found.series[row.series_id]
-        tally = tallies.setdefault(key.protocol, Tally())
+        series[found.series[series_id]].add_sketch(sketch)
+    # First each series: what its sketches are merged to is what its protocol has to look at.
+    endpoints = [(key, series[key].totals()) for key in sorted(series)]
+    protocols: dict[str, Tally] = {}
+    for key, tally in series.items():
         with_latency = key.operation not in WITHOUT_LATENCY
-        tally.add(row, with_latency=with_latency)
-        if with_latency:
-            timed[row.series_id] = tally
-    for series_id, sketch in found.sketches:
-        if (measured := timed.get(series_id)) is not None:
-            measured.add_sketch(sketch)
-    totals = {name: tallies[name].totals() for name in sorted(tallies)}
+        protocols.setdefault(key.protocol, Tally()).include(tally, with_latency=with_latency)
+    totals = {name: protocols[name].totals() for name in sorted(protocols)}
     everything = Tally()
-    for tally in tallies.values():
-        everything.include(tally)
-    return totals, everything.totals()
+    for tally in protocols.values():
+        everything.include(tally, with_latency=True)
+    return Summary(endpoints, totals, everything.totals())
 
 
 def read_rollups(conn: Connection, processes: Sequence[int], pieces: Iterable[Piece]) -> Rollups:

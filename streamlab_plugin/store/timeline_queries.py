@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from streamlab_plugin.detect.sketch import Sketch
 from streamlab_plugin.store import tables
-from streamlab_plugin.store.rollup_queries import WITHOUT_LATENCY, series_keys, within
+from streamlab_plugin.store.rollup_queries import WITHOUT_LATENCY, fetch_binary, series_keys, within
 from streamlab_plugin.store.run_queries import Run, process_ids
 
 PERIODS_S = (1, 60, 3600)
@@ -80,16 +80,22 @@ def run_timeline(
     starts = range(begin, last, period_s)
     processes = process_ids(conn, run.id)
     cells = _cells(conn, processes, period_s, begin, last)
-    curves = {name: _curves(starts, by_start, run, now, period_s) for name, by_start in cells.items()}
+    everything = _curves(starts, _summed(list(cells.values())), run, now, period_s)
+    # A run of one protocol, as most are, needs no second look at the same numbers.
+    parts = {
+        name: _curves(starts, by_start, run, now, period_s) if len(cells) > 1 else everything
+        for name, by_start in cells.items()
+    }
+    curves = {ALL: everything, **parts}
     return Timeline(period_s, list(starts), curves, _users(conn, run.id, starts, period_s))
 
 
-def peak_users(conn: Connection, run_id: int) -> int:
-    """Return the most users that the run had in one second."""
+def peak_users(conn: Connection, run: Run, now: float) -> int:
+    """Return the most users that *run* had in one second; of a long run, a few seconds of each minute."""
     gauges = tables.gauges.c
     per_second = (
         select(func.sum(gauges.users).label("users"))
-        .where(gauges.process_id.in_(_generating(run_id)))
+        .where(gauges.process_id.in_(_generating(run.id)), *_sample(_fitting_period(run.duration_s(now))))
         .group_by(gauges.start)
         .subquery()
     )
@@ -101,7 +107,7 @@ def users_at(conn: Connection, run_id: int, second: int) -> int | None:
     return _users(conn, run_id, range(second, second + 1), 1)[0]
 
 
-def _fitting_period(seconds: int) -> int:
+def _fitting_period(seconds: float) -> int:
     return next((period for period in PERIODS_S if seconds <= period * MOST_POINTS), PERIODS_S[-1])
 
 
@@ -118,7 +124,7 @@ def _cells(
         column.answered,
         column.sketch,
     )
-    rows = conn.execute(within(select(*columns), processes, period_s, begin, end)).all()
+    rows = fetch_binary(conn, within(select(*columns), processes, period_s, begin, end))
     series = series_keys(conn, {row[1] for row in rows})
     cells: dict[str, dict[int, _Cell]] = {}
     for start, series_id, judged, errors, answered, sketch in rows:
@@ -132,10 +138,12 @@ def _cells(
         cell.answered += answered
         if sketch and key.operation not in WITHOUT_LATENCY:
             cell.sketch.merge(Sketch.from_bytes(sketch))
-    return {ALL: _summed(cells.values()), **cells}
+    return cells
 
 
-def _summed(parts: Iterable[Mapping[int, _Cell]]) -> dict[int, _Cell]:
+def _summed(parts: Sequence[dict[int, _Cell]]) -> dict[int, _Cell]:
+    if len(parts) == 1:
+        return parts[0]
     everything: dict[int, _Cell] = {}
     for by_start in parts:
         for start, cell in by_start.items():
@@ -179,21 +187,26 @@ def _users(conn: Connection, run_id: int, starts: range, period_s: int) -> list[
         return []
     gauges = tables.gauges.c
     begin, last = starts[0], starts[-1] + period_s
-    wanted = select(gauges.process_id, gauges.start, gauges.users).where(
-        gauges.process_id.in_(conn.scalars(_generating(run_id)).all()),
-        gauges.start >= begin - _CARRY_S,
-        gauges.start < last,
+    rows = fetch_binary(
+        conn,
+        select(gauges.process_id, gauges.start, gauges.users).where(
+            gauges.process_id.in_(conn.scalars(_generating(run_id)).all()),
+            gauges.start >= begin - _CARRY_S,
+            gauges.start < last,
+            *_sample(period_s),
+        ),
     )
-    if period_s >= _SAMPLED_FROM_S:
-        # A day has 86,400 of them per process; a few of each minute say as much at this scale.
-        wanted = wanted.where(gauges.start % _SAMPLED_FROM_S < _SAMPLES)
-    rows = conn.execute(wanted)
     by_process: dict[int, dict[int, int]] = {}
-    for row in rows:
-        point = row.start - row.start % period_s
-        seen = by_process.setdefault(row.process_id, {})
-        seen[point] = max(seen.get(point, 0), row.users)
+    for process, start, users in rows:
+        point = start - start % period_s
+        seen = by_process.setdefault(process, {})
+        seen[point] = max(seen.get(point, 0), users)
     return [_users_at(by_process, start, period_s) for start in starts]
+
+
+def _sample(period_s: int) -> tuple[ColumnElement[bool], ...]:
+    # A day has 86,400 gauges per process; a few of each minute say as much at the scale of minutes.
+    return (tables.gauges.c.start % _SAMPLED_FROM_S < _SAMPLES,) if period_s >= _SAMPLED_FROM_S else ()
 
 
 def _users_at(by_process: Mapping[int, Mapping[int, int]], start: int, period_s: int) -> int | None:

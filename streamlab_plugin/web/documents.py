@@ -37,8 +37,9 @@ def overview(conn: Connection, memory: Memory, wanted: str, now: float) -> Docum
         scope = "last 60 s"
         is_quiet = now - (last if last is not None else run.started_at) > QUIET_S
     else:
-        protocols, everything = _whole(conn, memory, run)
-        seconds, users = run.duration_s(now), queries.peak_users(conn, run.id)
+        summary = _summary(conn, memory, run)
+        protocols, everything = summary.protocols, summary.everything
+        seconds, users = run.duration_s(now), queries.peak_users(conn, run, now)
         scope, last, is_quiet = "whole run", None, False
     newest = queries.list_signatures(
         conn, queries.SignatureFilter(run_id=run.id), limit=NEWEST, newest_first=True
@@ -68,16 +69,16 @@ def run(conn: Connection, memory: Memory, wanted: str, now: float) -> Document:
     """Return one run: verdict, ledger, totals, endpoints, anomalies."""
     found = queries.find_run(conn, wanted)
     seconds = found.duration_s(now)
-    protocols, everything = _whole(conn, memory, found)
+    summary = _summary(conn, memory, found)
     signatures = queries.list_signatures(conn, queries.SignatureFilter(run_id=found.id))
     return {
         "run": _run(found, now),
         "verdict": _verdict(queries.run_verdict(conn, found.id)),
         "ledger": _ledger(queries.run_ledger(conn, found.id)),
-        "users": queries.peak_users(conn, found.id),
-        "totals": _totals(everything, seconds),
-        "protocols": _protocols(protocols, seconds),
-        "endpoints": _endpoints(conn, memory, found, seconds),
+        "users": queries.peak_users(conn, found, now),
+        "totals": _totals(summary.everything, seconds),
+        "protocols": _protocols(summary.protocols, seconds),
+        "endpoints": _endpoints(summary, seconds),
         "anomalies": _signatures(conn, signatures),
     }
 
@@ -85,7 +86,8 @@ def run(conn: Connection, memory: Memory, wanted: str, now: float) -> Document:
 def endpoints(conn: Connection, memory: Memory, wanted: str, now: float) -> Document:
     """Return the endpoints of one run."""
     found = queries.find_run(conn, wanted)
-    return {"run": found.run, "endpoints": _endpoints(conn, memory, found, found.duration_s(now))}
+    summary = _summary(conn, memory, found)
+    return {"run": found.run, "endpoints": _endpoints(summary, found.duration_s(now))}
 
 
 def timeline(
@@ -248,15 +250,12 @@ def _protocols(protocols: Mapping[str, queries.Totals], seconds: float) -> list[
     return [{"protocol": name, **_totals(totals, seconds)} for name, totals in protocols.items()]
 
 
-def _whole(
-    conn: Connection, memory: Memory, run: queries.Run
-) -> tuple[Mapping[str, queries.Totals], queries.Totals]:
-    return memory.recall(conn, run, ("totals",), lambda: queries.run_totals(conn, run.id))
+def _summary(conn: Connection, memory: Memory, run: queries.Run) -> queries.Summary:
+    return memory.recall(conn, run, ("summary",), lambda: queries.run_summary(conn, run.id))
 
 
-def _endpoints(conn: Connection, memory: Memory, run: queries.Run, seconds: float) -> list[Document]:
-    found = memory.recall(conn, run, ("endpoints",), lambda: queries.run_endpoints(conn, run.id))
-    return [{**key._asdict(), **_totals(totals, seconds)} for key, totals in found]
+def _endpoints(summary: queries.Summary, seconds: float) -> list[Document]:
+    return [{**key._asdict(), **_totals(totals, seconds)} for key, totals in summary.endpoints]
 
 
 def _ledger(ledger: Ledger) -> Document:

@@ -10,7 +10,7 @@ from seeded import FINISHED, HOSTILE, LENGTH_S, NOW, RUNNING, SERIES, Expected, 
 from sqlalchemy import Connection, Engine, create_engine, event, text, update
 
 from streamlab_plugin.core.errors import ConfigError, InfrastructureError, NoVerdictError
-from streamlab_plugin.store import tables
+from streamlab_plugin.store import rollup_queries, tables, timeline_queries
 from streamlab_plugin.store.engine import open_store
 from streamlab_plugin.store.queries import (
     SignatureFilter,
@@ -24,11 +24,9 @@ from streamlab_plugin.store.queries import (
     occurrence_timeline,
     peak_users,
     read,
-    run_endpoints,
     run_ledger,
-    run_protocol_totals,
+    run_summary,
     run_timeline,
-    run_totals,
     run_verdict,
     runs_by_key,
     second_counts,
@@ -157,7 +155,7 @@ class TestRunTotals:
     @pytest.mark.parametrize("run", [FINISHED, RUNNING])
     def test_counts(self, conn: Connection, seeded: Seeded, run: str) -> None:
         """Counts over all processes are exact."""
-        totals = run_protocol_totals(conn, find_run(conn, run).id)
+        totals = run_summary(conn, find_run(conn, run).id).protocols
         expected = seeded.expected[run]
         assert set(expected) == set(totals)
         for protocol, seen in totals.items():
@@ -172,7 +170,7 @@ class TestRunTotals:
 
     def test_latencies(self, conn: Connection, seeded: Seeded) -> None:
         """Percentiles are those of the exchanges; connects and pushes are left out."""
-        totals = run_protocol_totals(conn, 2)
+        totals = run_summary(conn, 2).protocols
         for protocol, want in seeded.expected[RUNNING].items():
             seen = totals[protocol]
             assert len(want.latencies_ms) == seen.latency_samples
@@ -186,20 +184,20 @@ class TestRunTotals:
 
     def test_over_all_protocols(self, conn: Connection, seeded: Seeded) -> None:
         """The sum covers every protocol."""
-        _, everything = run_totals(conn, 1)
+        everything = run_summary(conn, 1).everything
         values = [value for want in seeded.expected[FINISHED].values() for value in want.latencies_ms]
         assert sum(want.count for want in seeded.expected[FINISHED].values()) == everything.count
         assert is_rank(everything.p95_ms, 95, values)
 
     def test_nothing_recorded(self, conn: Connection) -> None:
         """A run without rollups has no protocols and no percentiles."""
-        protocols, everything = run_totals(conn, 99)
+        _, protocols, everything = run_summary(conn, 99)
         assert protocols == {}
         assert (everything.count, everything.error_rate, everything.p95_ms) == (0, None, None)
 
     def test_endpoints(self, conn: Connection) -> None:
         """Each endpoint and operation has a row of its own, also what counts in no percentile."""
-        endpoints = run_endpoints(conn, 1)
+        endpoints = run_summary(conn, 1).endpoints
         assert sorted(one[:4] for one in SERIES) == [tuple(key) for key, _ in endpoints]
         by_key = {(key.operation, key.endpoint): totals for key, totals in endpoints}
         assert by_key["connect", "/ws/mobile/sync/"].p50_ms == pytest.approx(400, rel=0.3)
@@ -262,7 +260,7 @@ class TestTimeline:
         """Users are summed over workers, without the master that mirrors them."""
         timeline = run_timeline(conn, find_run(conn, RUNNING), now=NOW)
         assert (timeline.users[0], timeline.users[-1]) == (2, 40)
-        assert peak_users(conn, 2) == 40
+        assert peak_users(conn, find_run(conn, RUNNING), NOW) == 40
 
     def test_gap_in_gauges(self, seeded: Seeded) -> None:
         """A gauge that is missing for a moment does not look like users that have left."""
@@ -405,6 +403,12 @@ def conditions(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
 class TestPlans:
     """No query reads more than it must: each plan is a search by the beginning of a primary key."""
 
+    @pytest.fixture(autouse=True)
+    def observed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let statements go through SQLAlchemy that would go through the driver's own binary cursor."""
+        for module in (rollup_queries, timeline_queries):
+            monkeypatch.setattr(module, "fetch_binary", lambda conn, statement: conn.execute(statement).all())
+
     def searches(self, engine: Engine, query: Any) -> list[tuple[str, str]]:
         """Return (table, how it is searched) for every table that *query* touches."""
         statements: list[tuple[str, Any]] = []
@@ -439,13 +443,13 @@ class TestPlans:
         [
             lambda conn: live_overview(conn, find_run(conn, "latest"), NOW),
             lambda conn: run_timeline(conn, find_run(conn, "latest"), now=NOW),
-            lambda conn: run_totals(conn, 2),
+            lambda conn: run_summary(conn, 2),
             lambda conn: second_counts(conn, 2, 0, 30),
             lambda conn: list_signatures(conn, SignatureFilter(run_id=2)),
             lambda conn: sightings(conn, "f000000000000001"),
             lambda conn: exemplars_of(conn, 2, "f000000000000001"),
             lambda conn: occurrence_timeline(conn, 2, "f000000000000001"),
-            lambda conn: peak_users(conn, 2),
+            lambda conn: peak_users(conn, find_run(conn, "latest"), NOW),
         ],
     )
     def test_big_tables_are_never_scanned(self, seeded_engine: Engine, query: Any) -> None:

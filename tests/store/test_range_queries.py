@@ -11,7 +11,7 @@ from seeded import FINISHED, LENGTH_S, NOW, RUNNING, Seeded
 from sqlalchemy import Connection, delete, select, text
 
 from streamlab_plugin.store import tables
-from streamlab_plugin.store.queries import find_run, range_endpoints, range_totals, run_endpoints, run_totals
+from streamlab_plugin.store.queries import find_run, range_summary, run_summary
 from streamlab_plugin.store.range_queries import cover
 from streamlab_plugin.store.rollup_queries import Piece
 
@@ -71,27 +71,27 @@ class TestRangeTotals:
         run = find_run(conn, FINISHED)
         since = BEGAN + rng.randrange(-100, LENGTH_S)
         until = since + rng.randrange(1, LENGTH_S)
-        found = range_totals(conn, run, since, until)
+        found = range_summary(conn, run, since, until)
         want = by_seconds(conn, run.id, since, until)
         assert (want, since, until, False) == (
-            counts(found.protocols),
+            counts(found.summary.protocols),
             found.since,
             found.until,
             found.is_rounded,
         )
-        assert sum(one[0] for one in want.values()) == found.everything.count
+        assert sum(one[0] for one in want.values()) == found.summary.everything.count
 
     @pytest.mark.parametrize("run_id", [1, 2])
     def test_whole_run(self, conn: Connection, seeded: Seeded, run_id: int) -> None:
         """The whole run as a range is the whole run, its percentiles within the sketches' error."""
         public = (FINISHED, RUNNING)[run_id - 1]
         begin = BEGAN if run_id == 1 else int(NOW) - LENGTH_S
-        found = range_totals(conn, find_run(conn, public), begin, begin + LENGTH_S)
-        protocols, everything = run_totals(conn, run_id)
-        assert counts(protocols) == counts(found.protocols)
-        assert everything.count == found.everything.count
+        found = range_summary(conn, find_run(conn, public), begin, begin + LENGTH_S)
+        _, protocols, everything = run_summary(conn, run_id)
+        assert counts(protocols) == counts(found.summary.protocols)
+        assert everything.count == found.summary.everything.count
         for protocol, want in seeded.expected[public].items():
-            ordered, p95 = sorted(want.latencies_ms), found.protocols[protocol].p95_ms
+            ordered, p95 = sorted(want.latencies_ms), found.summary.protocols[protocol].p95_ms
             assert p95 is not None
             assert bisect_left(ordered, p95 * (1 - 1e-6)) / len(ordered) <= 0.96
             assert bisect_right(ordered, p95 * (1 + 1e-6)) / len(ordered) >= 0.94
@@ -99,27 +99,31 @@ class TestRangeTotals:
     def test_the_spike_alone(self, conn: Connection) -> None:
         """The minute of the latency spike is far slower than the one before."""
         run = find_run(conn, FINISHED)
-        spike = range_totals(conn, run, BEGAN + 300, BEGAN + 360).protocols["http"].p95_ms or 0
-        calm = range_totals(conn, run, BEGAN + 230, BEGAN + 290).protocols["http"].p95_ms or 0
+        spike = range_summary(conn, run, BEGAN + 300, BEGAN + 360).summary.protocols["http"].p95_ms or 0
+        calm = range_summary(conn, run, BEGAN + 230, BEGAN + 290).summary.protocols["http"].p95_ms or 0
         assert spike > 2 * calm > 0
 
     def test_nothing_there(self, conn: Connection) -> None:
         """A range before the run, or an empty one, has no totals."""
         run = find_run(conn, FINISHED)
         for since, until in ((BEGAN - 900, BEGAN - 800), (BEGAN, BEGAN), (BEGAN + 5, BEGAN)):
-            found = range_totals(conn, run, since, until)
-            assert (found.protocols, found.everything.count, found.is_rounded) == ({}, 0, False)
+            found = range_summary(conn, run, since, until)
+            assert (found.summary.protocols, found.summary.everything.count, found.is_rounded) == (
+                {},
+                0,
+                False,
+            )
 
     def test_endpoints(self, conn: Connection) -> None:
         """Endpoints of a range are those of the run, and add up to its totals."""
         run = find_run(conn, FINISHED)
-        whole = range_endpoints(conn, run, BEGAN, BEGAN + LENGTH_S)
-        assert [(key, one.count) for key, one in run_endpoints(conn, 1)] == [
-            (key, one.count) for key, one in whole.endpoints
+        whole = range_summary(conn, run, BEGAN, BEGAN + LENGTH_S)
+        assert [(key, one.count) for key, one in run_summary(conn, 1).endpoints] == [
+            (key, one.count) for key, one in whole.summary.endpoints
         ]
-        part = range_endpoints(conn, run, BEGAN + 7, BEGAN + 99)
+        part = range_summary(conn, run, BEGAN + 7, BEGAN + 99)
         want = by_seconds(conn, 1, BEGAN + 7, BEGAN + 99)
-        assert sum(one[0] for one in want.values()) == sum(one.count for _, one in part.endpoints)
+        assert sum(one[0] for one in want.values()) == sum(one.count for _, one in part.summary.endpoints)
 
 
 class TestRemovedRollups:
@@ -146,19 +150,19 @@ class TestRemovedRollups:
         self.remove(own_seeded, 1, 2**31 - 1)
         with own_seeded.engine().connect() as conn:
             begin = BEGAN // 60 * 60 + 60
-            found = range_totals(conn, find_run(conn, FINISHED), begin + 7, begin + 200)
+            found = range_summary(conn, find_run(conn, FINISHED), begin + 7, begin + 200)
         assert (begin, begin + 240, True) == (found.since, found.until, found.is_rounded)
-        assert want == found.everything.count
+        assert want == found.summary.everything.count
 
     def test_only_where_they_are_gone(self, own_seeded: Seeded) -> None:
         """Behind the last second that was removed everything is exact."""
         self.remove(own_seeded, 1, BEGAN + 200)
         with own_seeded.engine().connect() as conn:
             run = find_run(conn, FINISHED)
-            behind = range_totals(conn, run, BEGAN + 301, BEGAN + 333)
+            behind = range_summary(conn, run, BEGAN + 301, BEGAN + 333)
             want = by_seconds(conn, 1, BEGAN + 301, BEGAN + 333)
-            across = range_totals(conn, run, BEGAN + 101, BEGAN + 333)
-        assert (want, False) == (counts(behind.protocols), behind.is_rounded)
+            across = range_summary(conn, run, BEGAN + 101, BEGAN + 333)
+        assert (want, False) == (counts(behind.summary.protocols), behind.is_rounded)
         assert (True, BEGAN + 333) == (across.is_rounded, across.until)
         assert (BEGAN + 101) // 60 * 60 == across.since
 
@@ -167,18 +171,18 @@ class TestRemovedRollups:
         self.remove(own_seeded, 1, 2**31 - 1)
         self.remove(own_seeded, 60, 2**31 - 1)
         with own_seeded.engine().connect() as conn:
-            found = range_totals(conn, find_run(conn, FINISHED), BEGAN + 100, BEGAN + 200)
-            whole = run_totals(conn, 1)[1]
+            found = range_summary(conn, find_run(conn, FINISHED), BEGAN + 100, BEGAN + 200)
+            whole = run_summary(conn, 1).everything
         assert (0, 0, True) == (found.since % 3600, found.until % 3600, found.is_rounded)
-        assert 0 < found.everything.count <= whole.count
+        assert 0 < found.summary.everything.count <= whole.count
 
     def test_whole_minutes_need_no_seconds(self, own_seeded: Seeded) -> None:
         """A range of whole minutes stays what it is."""
         self.remove(own_seeded, 1, 2**31 - 1)
         begin = BEGAN // 60 * 60 + 60
         with own_seeded.engine().connect() as conn:
-            found = range_totals(conn, find_run(conn, FINISHED), begin, begin + 120)
+            found = range_summary(conn, find_run(conn, FINISHED), begin, begin + 120)
         assert (False, self.minutes(own_seeded, begin, begin + 120)) == (
             found.is_rounded,
-            found.everything.count,
+            found.summary.everything.count,
         )
