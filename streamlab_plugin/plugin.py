@@ -22,7 +22,7 @@ from gevent.event import Event
 from locust.runners import MasterRunner, WorkerRunner
 
 from streamlab_plugin import config
-from streamlab_plugin.core.errors import StreamlabError
+from streamlab_plugin.core.errors import EXIT_NO_VERDICT, StreamlabError
 from streamlab_plugin.privacy.log import install_cleaning
 from streamlab_plugin.session import VERDICT_S, Session
 from streamlab_plugin.store.engine import fingerprint
@@ -96,6 +96,7 @@ class Plugin:
         self._environment: Any = None
         self._slo_is_chosen = False
         self._is_built = False
+        self._is_off = False
         self._quitting: Event | None = None
 
     # --- Locust's events ----------------------------------------------------------------------------------
@@ -111,6 +112,11 @@ class Plugin:
         except StreamlabError as error:
             print(f"streamlab: {error}", file=sys.stderr, flush=True)
             sys.exit(error.exit_code)
+        except Exception as error:  # guard line: a mistake of ours is no reason to refuse a test
+            self._session, self._is_off = None, True
+            logger.error("Streamlab: on_init failed (%r); the test goes on unrecorded", error)
+            logger.debug("details", exc_info=True)
+            return
         if web_ui is not None:
             from streamlab_plugin.web.attach import attach  # Flask only where there are pages
 
@@ -140,6 +146,8 @@ class Plugin:
     @guarded
     def on_test_start(self, environment: Any, **_arguments: Any) -> None:
         """Open the run (owner) and this process's stream."""
+        if self._is_off:
+            return
         # A worker may be told to start while its `init` still waits for the recorder, or even before.
         session = self._prepare(environment, environment.runner)
         if environment.parsed_options is None:
@@ -167,6 +175,8 @@ class Plugin:
     def on_quitting(self, environment: Any, **_arguments: Any) -> None:
         """Stop what still runs, wait for the verdict and set the exit code; Locust may call this twice."""
         if self._session is None:
+            if self._is_off and self._slo_is_chosen and environment.process_exit_code is None:
+                environment.process_exit_code = EXIT_NO_VERDICT
             return
         if self._quitting is not None:
             self._quitting.wait(VERDICT_S + 10)

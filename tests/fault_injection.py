@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 import json
 import os
 import random
@@ -27,6 +28,8 @@ FREQUENT = (
     _P + "recorder.stream:Stream._count",
 )
 SELDOM = 1 / 50
+# The first calls open the stream: without it there is nothing to record into, as with the hooks below.
+SPARED = {_P + "link.client:encode": 5}
 # Run for each request, each tick of the link, each line of the log.
 LOCUST_HOOKS = (
     _P + "core.handover:Handover.put",
@@ -66,6 +69,11 @@ OPENING_HOOKS = (
     _P + "link.client:Client.open_run",
     _P + "link.client:Client.open_process",
     _P + "gate:Gate.open",
+)
+# Run once, before a test can begin.
+INIT_HOOKS = (
+    _P + "plugin:role_of",
+    _P + "session:Session.connect",
 )
 # Run a few times in a run.
 RARE_LOCUST_HOOKS = (
@@ -136,7 +144,7 @@ def _site_folder(folder: Path) -> Path:
 
 def patch_locust() -> None:
     """Patch this Locust process if the environment says so; before Streamlab is installed."""
-    _patch({*LOCUST_HOOKS, *OPENING_HOOKS, *RARE_LOCUST_HOOKS})
+    _patch({*LOCUST_HOOKS, *INIT_HOOKS, *OPENING_HOOKS, *RARE_LOCUST_HOOKS})
 
 
 def patch_recorder() -> None:
@@ -165,9 +173,11 @@ def _raising(function: Any, name: str, chance: random.Random, plan: dict[str, An
     alone = len(plan["hooks"]) == 1
     probability = plan["probability"] * (1 if alone or name in FREQUENT else SELDOM)
 
+    calls = itertools.count()
+
     def is_due() -> bool:
         if not plan["once"]:
-            return chance.random() < probability
+            return next(calls) >= SPARED.get(name, 0) and chance.random() < probability
         if done.exists():
             return False
         done.touch()

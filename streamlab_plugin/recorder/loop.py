@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 WRITE_EVERY_S = 0.1
 WRITE_ROWS = 5_000
+# Batches of one transaction, at most.
+MOST_WRITES = 1_024
 # While a write takes long, the next one is larger instead of more frequent.
 SLOW_WRITE_S = 0.2
 SLOW_WRITE_ROWS = 30_000
@@ -70,6 +72,7 @@ class Recorder:
         self._desk = Desk(self._storage, database_url, key_file)
         self._housekeeping = Housekeeping(self._desk, self._storage)
         self._pending: list[StreamWrite] = []
+        self._most_writes = MOST_WRITES
         self._written_at = self._watched_at = self._busy_at = time.monotonic()
         self._write_took_s = self._watch_took_s = 0.0
         self._told_at = 0.0
@@ -140,12 +143,29 @@ class Recorder:
         self._pending += self._desk.singles
         self._desk.singles.clear()
         self._pending += [write for stream in self._desk.streams.values() if (write := stream.take())]
-        if self._pending and self._storage.keep(self._pending):
-            written, self._pending = self._pending, []
-            for write in written:
-                self._acknowledge(write)
+        while self._pending and self._keep_some():
+            pass
         self._written_at = time.monotonic()
         self._write_took_s = self._written_at - began
+
+    def _keep_some(self) -> bool:
+        """Make the first of what is pending durable: all of it, or less after a mistake of ours."""
+        part = self._pending[: self._most_writes]
+        try:
+            is_kept = self._storage.keep(part)
+        except Exception:
+            # What fails in a large transaction may succeed in small ones; and who fails alone must not
+            # hold up the others.
+            self._most_writes = max(1, len(part) // 2)
+            if len(part) == 1:
+                self._pending.sort(key=lambda write: write.process == part[0].process)
+            raise
+        if is_kept:
+            self._most_writes = min(2 * self._most_writes, MOST_WRITES)
+            del self._pending[: len(part)]
+            for write in part:
+                self._acknowledge(write)
+        return is_kept
 
     def _acknowledge(self, write: StreamWrite) -> None:
         stream = self._desk.streams.get(write.process)
@@ -253,7 +273,7 @@ class Recorder:
             is_durable
             and not self._desk.ending
             and self._storage.spool.is_empty
-            and (self._housekeeping.is_done)
+            and self._housekeeping.is_done
         )
 
     def _end(self) -> int:

@@ -104,3 +104,12 @@ def test_a_beginning_that_fails(tmp_path: Path, hook: str) -> None:
     url = f"sqlite:///{tmp_path / 'streamlab.db'}"
     with run_injected(tmp_path / "run", url, [hook], RARE_SECONDS, once=True) as run:
         assert 1 == run.output().count("on_test_start failed")
+
+
+@pytest.mark.parametrize("hook", injection.INIT_HOOKS)
+def test_a_start_that_fails(tmp_path: Path, hook: str) -> None:
+    """Then too, the test goes on unrecorded, and one line says so."""
+    url = f"sqlite:///{tmp_path / 'streamlab.db'}"
+    with run_injected(tmp_path / "run", url, [hook], RARE_SECONDS, once=True) as run:
+        assert 1 == run.output().count("on_init failed")
+        assert "goes on unrecorded" in run.output()
