@@ -9,7 +9,8 @@ from pathlib import Path
 from benchmarks import past
 from benchmarks.figure import Figure
 from benchmarks.process import progress
-from streamlab_plugin.store.spool import CAPACITY_BYTES, Spool, spool_status
+from streamlab_plugin.store.spool import Spool
+from streamlab_plugin.store.spool_status import CAPACITY_BYTES, spool_status
 
 RATE = 10_000
 LASTS = "1 GB lasts at 10,000/s, s"

@@ -32,7 +32,7 @@ from streamlab_plugin.link.message import (
 )
 from streamlab_plugin.store.engine import open_store
 from streamlab_plugin.store.reading import read
-from streamlab_plugin.store.spool import spool_path
+from streamlab_plugin.store.spool_status import spool_path
 
 DEADLINE_S = 20.0
 

@@ -22,7 +22,7 @@ from streamlab_plugin.store import health_queries, queries
 from streamlab_plugin.store.engine import fingerprint, is_sqlite, open_store, place
 from streamlab_plugin.store.migrate import newer, schema_of
 from streamlab_plugin.store.reading import older
-from streamlab_plugin.store.spool import SpoolStatus, spool_capacity_bytes, spool_path, spool_status
+from streamlab_plugin.store.spool_status import SpoolStatus, spool_capacity_bytes, spool_path, spool_status
 
 _KNOCK_S = 1.0
 _UNITS = ("B", "kB", "MB", "GB", "TB")

@@ -15,7 +15,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from streamlab_plugin import config
 from streamlab_plugin.core.errors import InfrastructureError
 from streamlab_plugin.store.engine import open_store
-from streamlab_plugin.store.spool import waiting_text
+from streamlab_plugin.store.spool_status import waiting_text
 from streamlab_plugin.web.blueprint import create_blueprint
 
 if TYPE_CHECKING:

@@ -38,7 +38,8 @@ def main() -> int:
             return 0
         # Only the one that will serve loads the rest: several may have been started at the same moment.
         from streamlab_plugin.recorder.loop import Recorder
-        from streamlab_plugin.store.spool import Spool, spool_capacity_bytes, spool_path
+        from streamlab_plugin.store.spool import Spool
+        from streamlab_plugin.store.spool_status import spool_capacity_bytes, spool_path
 
         _quieten_collector()
         url = os.environ["STREAMLAB_DATABASE_URL"]

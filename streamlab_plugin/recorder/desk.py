@@ -95,6 +95,7 @@ class Desk:
         for process in run.streams:
             self.streams.pop(process, None)
             self.homes.pop(process, None)
+            self._uncertain.discard(process)
 
     def hear(self, connection: Connection, message: Uplink) -> None:
         """Act on a message; what goes wrong is answered in one line."""

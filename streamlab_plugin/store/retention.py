@@ -153,12 +153,15 @@ def set_policy(
     None leaves a value as it is. New days of ``archives`` also hold for the files that are there.
 
     Raises:
-        ConfigError: as `check_policy`.
+        ConfigError: as `check_policy`; or coarse rollups, which totals are read from, would go before finer
+            ones.
     """
     check_policy(kind, days, archive)
     fixed, table = KINDS[kind], tables.retention
-    before = policies(connection)[kind]
+    known = policies(connection)
+    before = known[kind]
     wanted = before.days if days is None else days
+    _check_order(kind, wanted, known)
     archived = before.archive if archive is None else archive
     # Only what differs from the default is stored: a later version may have a better default.
     values = {
@@ -178,6 +181,22 @@ def set_policy(
         )
     )
     return after
+
+
+def _check_order(kind: str, days: int, known: Mapping[str, Policy]) -> None:
+    period_s = KINDS[kind].period_s
+    if period_s is None:
+        return
+    for other, fixed in KINDS.items():
+        if fixed.period_s is None or other == kind:
+            continue
+        is_finer = fixed.period_s < period_s
+        if (known[other].days > days) if is_finer else (known[other].days < days):
+            raise ConfigError(
+                f"{kind} cannot be kept for {days} days {'while' if is_finer else 'with'} {other} "
+                f"{'are' if is_finer else 'only'} kept for {known[other].days}",
+                remedy=f"change {other} first",
+            )
 
 
 def last_run_at(connection: Connection) -> float:

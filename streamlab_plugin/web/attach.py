@@ -10,7 +10,7 @@ from gevent import get_hub
 from gevent.threadpool import ThreadPool
 
 from streamlab_plugin.store.engine import open_store
-from streamlab_plugin.store.spool import waiting_text
+from streamlab_plugin.store.spool_status import waiting_text
 from streamlab_plugin.web.blueprint import create_blueprint
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from fault_run import QUICK_RATE, RATE, FaultRun, wait_until
 from postgres import PostgresServer
 from proxy import Proxy
 
-from streamlab_plugin.store.spool import spool_path
+from streamlab_plugin.store.spool_status import spool_path
 
 OUTAGES = ("stopped", "frozen")
 OUTAGE_S = 60.0

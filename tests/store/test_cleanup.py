@@ -496,6 +496,7 @@ class TestRollups:
         (process,) = add_run(connection, ended_days_ago=1)
         for period_s in (60, 3600):
             add_rollups(connection, process, period_s, [int(NOW - 4 * DAY) // period_s * period_s])
+        change(connection, "rollups_1s", 3, None, "ann")
         change(connection, "rollups_60s", 3, None, "ann")
         deleted = clean(connection, folder).deleted
         assert (1, 0) == (deleted["rollups_60s"], deleted["rollups_3600s"])

@@ -56,16 +56,39 @@ class TestSetPolicy:
 
     def test_bounds(self, connection: Connection) -> None:
         """1 and the upper bound are accepted, 0 and one more are refused with the bounds."""
-        for kind in KINDS:
+        # The coarsest rollups first, so that none is kept shorter than a finer one; back the other way.
+        for kind in reversed(KINDS):
             longest = 90 if kind in ("records", "occurrences") else 730
-            for days in (1, longest):
-                assert days == set_policy(connection, kind, days, None, "ann").days
+            assert longest == set_policy(connection, kind, longest, None, "ann").days
+        for kind in KINDS:
+            assert 1 == set_policy(connection, kind, 1, None, "ann").days
+            longest = 90 if kind in ("records", "occurrences") else 730
             for days in (-1, 0, longest + 1):
                 with pytest.raises(
                     ConfigError, match=f"{kind} cannot be kept for {days} days; choose 1 to {longest}"
                 ):
                     set_policy(connection, kind, days, None, "ann")
         assert 2 * len(KINDS) == len(rows(connection, "audit"))
+
+    @pytest.mark.parametrize(
+        ("kind", "days", "message"),
+        [
+            (
+                "rollups_3600s",
+                89,
+                "rollups_3600s cannot be kept for 89 days while rollups_60s are kept for 90",
+            ),
+            ("rollups_60s", 91, "rollups_60s cannot be kept for 91 days with rollups_3600s only kept for 90"),
+            ("rollups_1s", 91, "rollups_1s cannot be kept for 91 days with rollups_60s only kept for 90"),
+        ],
+    )
+    def test_coarse_rollups_stay_longest(
+        self, connection: Connection, kind: str, days: int, message: str
+    ) -> None:
+        """A run's totals are read from the coarsest ones."""
+        with pytest.raises(ConfigError, match=f"{message}; change"):
+            set_policy(connection, kind, days, None, "ann")
+        assert ([], []) == (rows(connection, "retention"), rows(connection, "audit"))
 
     def test_a_change_is_noted(self, connection: Connection) -> None:
         """Who, what, before and after."""

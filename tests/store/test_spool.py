@@ -26,10 +26,8 @@ from streamlab_plugin.store.spool import (
     Spool,
     SpoolDamagedError,
     SpoolError,
-    spool_capacity_bytes,
-    spool_path,
-    spool_status,
 )
+from streamlab_plugin.store.spool_status import spool_capacity_bytes, spool_path, spool_status
 from streamlab_plugin.store.writer import Writer
 
 
