@@ -13,6 +13,7 @@ import psutil
 
 MB = 1e6
 EVERY_S = 0.5
+BLOCK = 20
 
 
 class Sample(NamedTuple):
@@ -71,9 +72,13 @@ class Watcher:
 
 
 def slope(samples: list[Sample]) -> Slope:
-    """Fit a line through what the process had of its own."""
-    hours = np.array([one.at for one in samples]) / 3600
-    held = np.array([one.uss for one in samples]) / MB
+    """Fit a line through what the process had of its own.
+
+    Neighbouring samples are nearly the same: the interval is that of the means of `BLOCK` of them.
+    """
+    count = len(samples) // BLOCK * BLOCK
+    hours = np.array([one.at for one in samples[:count]]).reshape(-1, BLOCK).mean(axis=1) / 3600
+    held = np.array([one.uss for one in samples[:count]]).reshape(-1, BLOCK).mean(axis=1) / MB
     (found, _start), covariance = np.polyfit(hours - hours.mean(), held, 1, cov=True)
     return Slope(float(found), float(1.96 * np.sqrt(covariance[0, 0])))
 
