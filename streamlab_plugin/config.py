@@ -123,7 +123,7 @@ def _check_own(data: object) -> Mapping[str, Any]:
             known = ", ".join(sorted(_KEYS))
             raise ConfigError(f"unknown key {key!r}", path=(str(key),), remedy=f"known keys are {known}")
         if not isinstance(value, str):
-            raise ConfigError(f"{key} must be a text, got {value!r}", path=(str(key),))
+            raise ConfigError(f"{key} must be a text, got a {type(value).__name__}", path=(str(key),))
     return data
 
 

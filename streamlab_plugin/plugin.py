@@ -108,19 +108,22 @@ class Plugin:
         self._is_built = True
         try:
             session = self._prepare(environment, runner)
+            if web_ui is not None:
+                from streamlab_plugin.web.attach import attach  # Flask only where there are pages
+
+                # Before anything waits: a web UI that has answered takes no more pages.
+                attach(web_ui, session.settings.database_url, lambda: session.run)
             session.connect()
         except StreamlabError as error:
             print(f"streamlab: {error}", file=sys.stderr, flush=True)
             sys.exit(error.exit_code)
         except Exception as error:  # guard line: a mistake of ours is no reason to refuse a test
+            if self._session is not None:
+                self._session.gate.close()
             self._session, self._is_off = None, True
             logger.error("Streamlab: on_init failed (%r); the test goes on unrecorded", error)
             logger.debug("details", exc_info=True)
             return
-        if web_ui is not None:
-            from streamlab_plugin.web.attach import attach  # Flask only where there are pages
-
-            attach(web_ui, session.settings.database_url, lambda: session.run)
         atexit.register(self._close_at_exit)
         if runner is not None:
             _treat_hangup_as_termination()
@@ -175,7 +178,8 @@ class Plugin:
     def on_quitting(self, environment: Any, **_arguments: Any) -> None:
         """Stop what still runs, wait for the verdict and set the exit code; Locust may call this twice."""
         if self._session is None:
-            if self._is_off and self._slo_is_chosen and environment.process_exit_code is None:
+            is_owner = role_of(environment.runner) != "worker"
+            if self._is_off and is_owner and self._slo_is_chosen and environment.process_exit_code is None:
                 environment.process_exit_code = EXIT_NO_VERDICT
             return
         if self._quitting is not None:

@@ -132,3 +132,10 @@ class TestMistakes:
             ConfigError, match=r"streamlab.yaml:1: databse: unknown key 'databse'; known keys are"
         ):
             config.load({}, {})
+
+    def test_a_value_of_streamlab_yaml_is_not_repeated(self, tmp_path: Path) -> None:
+        """It may hold a password."""
+        (tmp_path / "streamlab.yaml").write_text("database: {url: 'postgresql://u:hunter2@db/x'}\n")
+        with pytest.raises(ConfigError, match="database must be a text, got a dict") as caught:
+            config.load({}, {})
+        assert "hunter2" not in str(caught.value)

@@ -70,7 +70,12 @@ def tail_command(lines: int, run: str, follow: bool, as_json: bool) -> None:
     default=None,
     help="Only this outcome; failure: error or timeout.",
 )
-@click.option("--status", type=int, default=None, help="Only this status, close or reason code.")
+@click.option(
+    "--status",
+    type=click.IntRange(-(2**31), 2**31 - 1),
+    default=None,
+    help="Only this status, close or reason code.",
+)
 @click.option("--error", default=None, help="Only failures whose error class or text contains this.")
 @click.option("--finding", default=None, help="Only what this rule found.")
 @click.option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -27,6 +28,15 @@ class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
 
     # ruff: noqa: ARG002 - click's signatures
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; a reader that has seen enough (``| head``) is no failure of it."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # What is still buffered has nowhere to go; Python would complain about it at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the command names in order."""
@@ -66,5 +76,3 @@ def main() -> None:
     except StreamlabError as error:
         click.echo(f"streamlab: {error}", err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.exit(0)

@@ -20,6 +20,7 @@ T = TypeVar("T")
 _RELATIVE = re.compile(r"-(\d+(?:\.\d+)?)([smhd])")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LAST_SECOND = 2**31  # what the starts of rollups can hold
+_LONGEST_BACK_S = 20 * 366 * 86_400
 
 
 def read(query: Callable[[Connection], T]) -> T:
@@ -46,7 +47,10 @@ class Moment:
 def moment(text: str) -> Moment:
     """Read what an option gives as a time: epoch seconds, ISO 8601 (without a zone: UTC) or ``-5m``."""
     if match := _RELATIVE.fullmatch(text):
-        return Moment(float(match[1]) * _UNIT_S[match[2]], is_before_end=True)
+        before_s = float(match[1]) * _UNIT_S[match[2]]
+        if before_s > _LONGEST_BACK_S:
+            raise click.BadParameter(f"{text!r} is longer ago than any run")
+        return Moment(before_s, is_before_end=True)
     try:
         at = float(text)
     except ValueError:

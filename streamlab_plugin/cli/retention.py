@@ -64,14 +64,19 @@ def set_command(kind: str, days: int | None, archive: bool | None, as_json: bool
     """Change for how many days a KIND is kept."""
     check_policy(kind, days, archive)
     _read(policies)  # a recorder would make a database where there is none
-    answer = carry_out(
-        "retention.set", quiet=as_json, kind=kind, days=days, archive=archive, actor=getpass.getuser()
-    )
+    answer = carry_out("retention.set", quiet=as_json, kind=kind, days=days, archive=archive, actor=_actor())
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         return
     archived = ", archived first" if answer["archive"] else ""
     click.echo(f"{kind} is kept for {answer['days']} days{archived}")
+
+
+def _actor() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())  # a container's user may have no name
 
 
 @retention.command("run")

@@ -143,6 +143,8 @@ class Client:
         if self._current is None or self._current.run != message.run:
             self._current = Track(run=message.run)
             self._tracks.append(self._current)
+        # A process that went on unrecorded has filled it with requests that belong to no stream.
+        self._handover.take()
         self._current.process = message.process
         self._current.open_process = message
         self._say(encode(message))
@@ -280,7 +282,8 @@ class Client:
             case Unrecorded():
                 logger.error("Streamlab: %s; this process goes on unrecorded", message.message)
                 self._tracks = [track for track in self._tracks if track.process != message.process]
-                self._current = None
+                if self._current is not None and self._current.process == message.process:
+                    self._current = None
             case Refused() | Notice():
                 self._relay(message.message)
         self._changed.set()

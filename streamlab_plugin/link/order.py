@@ -33,6 +33,7 @@ CONNECT_TIMEOUT_S = 20.0
 # A recorder that works on an order says something at least this often.
 SILENCE_LIMIT_S = 60.0
 _RETRY_S = 0.05
+_ENDED = "the recorder ended before it had answered; look at its log and try again"
 
 
 class OrderRefusedError(StreamlabError):
@@ -57,8 +58,11 @@ def order(
         InfrastructureError: no recorder, or it went away before the answer.
     """
     with _connected(path, start_recorder) as sock:
-        sock.sendall(frame(encode(Hello(LINK_VERSION, os.getpid(), "command"))))
-        sock.sendall(frame(encode(Order(name, json.dumps(arguments).encode()))))
+        try:
+            sock.sendall(frame(encode(Hello(LINK_VERSION, os.getpid(), "command"))))
+            sock.sendall(frame(encode(Order(name, json.dumps(arguments).encode()))))
+        except OSError as error:
+            raise InfrastructureError(_ENDED) from error
         for message in _heard(sock):
             match message:
                 case Refused():
@@ -68,7 +72,7 @@ def order(
                 case OrderDone():
                     result: dict[str, Any] = json.loads(message.result)
                     return result
-    raise InfrastructureError("the recorder ended before it had answered; look at its log and try again")
+    raise InfrastructureError(_ENDED)
 
 
 def _connected(path: Path, start_recorder: RecorderStarter) -> socket.socket:

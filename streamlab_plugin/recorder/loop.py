@@ -98,7 +98,8 @@ class Recorder:
             time.sleep(WRITE_EVERY_S / 2)
         if due(self._written_at, max(WRITE_EVERY_S, self._write_took_s)):
             self._write()
-        self._storage.replay()
+        if self._storage.replay():
+            self._busy_at = time.monotonic()
         self._desk.tell_opened()
         self._watch()
         self._run_errands()

@@ -34,6 +34,8 @@ SLOW_S = 1.0
 STEP_S = 0.4
 STEP_RECORDS = 2_000
 MOST_STEP_RECORDS = 40_000
+# What a step costs at least, in looks at the database: its transaction, and a few statements per process.
+ROUND_TRIPS = 8
 LOG_INTERVAL_S = 10.0
 
 
@@ -133,26 +135,30 @@ class Storage:
             return False
         return True
 
-    def replay(self) -> None:
-        """Bring a part of what waits into the database; half of the time is left to those who send.
+    def replay(self) -> bool:
+        """Bring a part of what waits into the database, and return whether there was any that it took.
+
+        Half of the time is left to those who send.
 
         Raises:
             SpoolDamagedError: the recorder has to begin anew.
         """
         if time.monotonic() - self._replayed_at < self._step_took_s:
-            return
+            return False
         # One that was never open is opened by those who need it: only then it is known to have a schema.
         if self.writer is None and (self._failing_since is None or not self._reconnected()):
-            return
+            return False
         began = time.monotonic()
+        has_moved = False
         try:
-            self._replay_step()
+            has_moved = self._replay_step()
         except SpoolError as error:
             self._spool_failed("used", error)
         except DATABASE_ERRORS as error:
             self.failed(error)
         self._replayed_at = time.monotonic()
         self._step_took_s = self._replayed_at - began
+        return has_moved
 
     def _reconnected(self) -> bool:
         if not self._probe.is_worth_trying():
@@ -164,14 +170,15 @@ class Storage:
             return False
         return True
 
-    def _replay_step(self) -> None:
+    def _replay_step(self) -> bool:
         writer = self.open()
         if self.spool.is_empty:
             self._recovered()
-            return
+            return False
         opening.replay_openings(self.spool, writer, self.opened_runs)
         found = self.spool.oldest(self._step_records)
         if found:
+            away_s = writer.round_trip_s()
             began = time.monotonic()
             try:
                 writer.write([write for _number, write in found])
@@ -179,15 +186,17 @@ class Storage:
                 # Left by a run whose database was replaced; the others must not wait for it.
                 aside = self.spool.put_aside(error.process)
                 logger.error("%s; what waited for it is kept in %s", error, aside)
-                return
+                return True
             self.spool.remove([number for number, _write in found])
-            took_s = time.monotonic() - began
+            # To a distant database a small step takes as long as a large one: that part does not count.
+            took_s = time.monotonic() - began - ROUND_TRIPS * away_s
             self._step_records = _fitting(self._step_records, took_s)
         else:
             opening.replay_endings(self.spool, writer)
         if self.is_drained:
             self._is_slow = False
             self._recovered()
+        return bool(found)
 
     def _recovered(self) -> None:
         if self._failing_since is not None:

@@ -12,6 +12,7 @@ import os
 import sqlite3
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -43,6 +44,12 @@ def parse_url(url: str) -> URL:
     if parsed.drivername in _POSTGRESQL:
         if not parsed.database:
             raise ConfigError("the PostgreSQL URL names no database", remedy=_REMEDY)
+        if "@" in f"{parsed.host}{parsed.database}":
+            # What stands before it is a part of the password.
+            raise ConfigError(
+                "the PostgreSQL URL has more than one @",
+                remedy="write special characters of the password in percent-encoding, @ as %40 and / as %2F",
+            )
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
         raise ConfigError(f"database {parsed.drivername!r} is not supported", remedy=_REMEDY)
@@ -58,7 +65,7 @@ def is_sqlite(url: str) -> bool:
 
 def absolute_url(url: str) -> str:
     """Return *url* so that it means the same from every directory; it may hold a password."""
-    return f"sqlite:///{_path(parse_url(url))}" if is_sqlite(url) else url
+    return f"sqlite:///{quote(str(database_path(url)))}" if is_sqlite(url) else url
 
 
 def place(url: str) -> str:
@@ -111,9 +118,13 @@ def _open_postgresql(url: URL, *, read_only: bool, patience_s: float) -> Engine:
 def _open_sqlite(path: Path, *, read_only: bool) -> Engine:
     _check_place(path, read_only=read_only)
     mode = "ro" if read_only else "rwc"
-    connect_args = {"uri": True, "timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
+    uri = f"{path.as_uri()}?mode={mode}"
     engine = create_engine(
-        f"sqlite:///file:{path}?mode={mode}&uri=true", poolclass=NullPool, connect_args=connect_args
+        "sqlite://",
+        creator=lambda: sqlite3.connect(
+            uri, uri=True, timeout=BUSY_TIMEOUT_MS / 1000, check_same_thread=False
+        ),
+        poolclass=NullPool,
     )
     if not read_only:
         event.listen(engine, "connect", _prepare_writer)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+import psycopg
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
@@ -30,7 +31,7 @@ def read(engine: Engine, query: Callable[[Connection], T]) -> T:
     try:
         with engine.connect() as conn:
             return query(conn)
-    except DBAPIError as error:
+    except (DBAPIError, psycopg.Error) as error:  # the driver's own: see `fetch_binary`
         raise _explained(engine, error) from error
 
 
@@ -41,10 +42,11 @@ def older(schema: Schema) -> InfrastructureError:
     )
 
 
-def _explained(engine: Engine, error: DBAPIError) -> InfrastructureError:
+def _explained(engine: Engine, error: DBAPIError | psycopg.Error) -> InfrastructureError:
     """Return what a user can do about *error*, if only its text."""
     # The driver's text only: SQLAlchemy's own would add the statement and its parameters.
-    text = (str(error.orig).strip().splitlines() or [type(error).__name__])[0]
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    text = (str(cause).strip().splitlines() or [type(error).__name__])[0]
     # A table or column that is missing; a database out of reach is not asked again.
     if isinstance(error, ProgrammingError) or text.startswith("no such "):
         # Imported here, because a read that works has no use for the tools of the migrations.

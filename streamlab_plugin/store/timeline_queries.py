@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from streamlab_plugin.detect.sketch import Sketch
 from streamlab_plugin.store import tables
+from streamlab_plugin.store.range_queries import oldest_starts, whole_from
 from streamlab_plugin.store.rollup_queries import WITHOUT_LATENCY, fetch_binary, series_keys, within
 from streamlab_plugin.store.run_queries import Run, process_ids
 
@@ -22,6 +23,8 @@ ALL = "all"
 _SETTLED_S = 0.5
 # Gauges come about once a second; a gap up to this long is carried over rather than drawn as zero users.
 _CARRY_S = 5
+# Retention keeps the rollups of seconds for one day or longer.
+SECONDS_KEPT_AT_LEAST_S = 86_400
 _SAMPLED_FROM_S = 60
 _SAMPLES = 3
 
@@ -73,7 +76,7 @@ def run_timeline(
     """
     first = int(run.started_at)
     end = int(now - _SETTLED_S) if run.is_live else math.ceil(run.stopped_at or now)
-    period_s = period_s or _fitting_period(end - first)
+    period_s = period_s or _kept_period(conn, run, _fitting_period(end - first), now)
     last = -(-end // period_s) * period_s
     begin = max(first, since or 0, last - MOST_POINTS * period_s)
     begin -= begin % period_s
@@ -90,8 +93,11 @@ def run_timeline(
     return Timeline(period_s, list(starts), curves, _users(conn, run.id, starts, period_s))
 
 
-def peak_users(conn: Connection, run: Run, now: float) -> int:
-    """Return the most users that *run* had in one second; of a long run, a few seconds of each minute."""
+def peak_users(conn: Connection, run: Run, now: float) -> int | None:
+    """Return the most users that *run* had in one second; of a long run, a few seconds of each minute.
+
+    None: retention has removed the gauges, or there never were any.
+    """
     gauges = tables.gauges.c
     per_second = (
         select(func.sum(gauges.users).label("users"))
@@ -99,12 +105,28 @@ def peak_users(conn: Connection, run: Run, now: float) -> int:
         .group_by(gauges.start)
         .subquery()
     )
-    return int(conn.scalar(select(func.max(per_second.c.users))) or 0)
+    most = conn.scalar(select(func.max(per_second.c.users)))
+    return None if most is None else int(most)
 
 
 def users_at(conn: Connection, run_id: int, second: int) -> int | None:
     """Return how many users the run had in one second, None when that is not known."""
     return _users(conn, run_id, range(second, second + 1), 1)[0]
+
+
+def _kept_period(conn: Connection, run: Run, period_s: int, now: float) -> int:
+    """Return *period_s*, or the finest coarser one whose rollups are all there still."""
+    if now - run.started_at < SECONDS_KEPT_AT_LEAST_S:
+        return period_s
+    wholes = [whole_from(starts) for starts in oldest_starts(conn, run.id).values()]
+    return next(
+        (
+            period
+            for period in PERIODS_S
+            if period >= period_s and all(run.started_at >= whole[period] for whole in wholes)
+        ),
+        PERIODS_S[-1],
+    )
 
 
 def _fitting_period(seconds: float) -> int:

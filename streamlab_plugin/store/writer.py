@@ -82,6 +82,13 @@ class Writer:
         self.connection.invalidate()
         self.connection.close()
 
+    def round_trip_s(self) -> float:
+        """Return how long the database takes to answer a question that costs nothing, in seconds."""
+        began = time.monotonic()
+        with self.connection.begin():
+            self.connection.execute(select(1))
+        return time.monotonic() - began
+
     def write(self, writes: Sequence[StreamWrite]) -> None:
         """Store *writes* in one transaction; a stream that is already further is skipped.
 

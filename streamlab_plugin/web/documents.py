@@ -33,13 +33,15 @@ def overview(conn: Connection, memory: Memory, wanted: str, now: float) -> Docum
     if run.is_live:
         live = queries.live_overview(conn, run, now)
         protocols, everything, seconds = live.protocols, live.everything, live.seconds
-        users, last = live.users, live.last_data_at
+        last = live.last_data_at
+        users: int | None = live.users
         scope = "last 60 s"
         is_quiet = now - (last if last is not None else run.started_at) > QUIET_S
     else:
         summary = _summary(conn, memory, run)
         protocols, everything = summary.protocols, summary.everything
-        seconds, users = run.duration_s(now), queries.peak_users(conn, run, now)
+        seconds = run.duration_s(now)
+        users = queries.peak_users(conn, run, now)
         scope, last, is_quiet = "whole run", None, False
     newest = queries.list_signatures(
         conn, queries.SignatureFilter(run_id=run.id), limit=NEWEST, newest_first=True

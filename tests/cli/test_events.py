@@ -235,11 +235,26 @@ class TestQuery:
             ["--limit", "0"],
             ["--json", "--csv"],
             ["--since", "x"],
+            ["--since", "-1000000d"],
+            ["--status", "99999999999999999999"],
         ],
     )
     def test_usage(self, url: str, arguments: list[str]) -> None:
         """What cannot be meant is a usage error."""
         assert call(url, "query", *arguments).exit_code == 2
+
+    def test_a_reader_that_has_seen_enough(self, url: str) -> None:
+        """A closed pipe is no failure; 1 would mean that objectives were breached."""
+        command = [sys.executable, "-m", "streamlab_plugin.cli", "events", "query", "--json"]
+        with subprocess.Popen(
+            command, env=os.environ | {"STREAMLAB_DATABASE_URL": url}, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.close()
+            assert b"" == process.stderr.read()
+        assert 0 == process.returncode
 
     def test_unknown_run(self, url: str) -> None:
         """A run that is not there is the user's error."""

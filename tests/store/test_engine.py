@@ -10,7 +10,15 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from streamlab_plugin.core.errors import ConfigError, InfrastructureError
-from streamlab_plugin.store.engine import fingerprint, is_sqlite, open_store, parse_url, place
+from streamlab_plugin.store.engine import (
+    absolute_url,
+    database_path,
+    fingerprint,
+    is_sqlite,
+    open_store,
+    parse_url,
+    place,
+)
 from streamlab_plugin.store.failure import DATABASE_ERRORS, reason
 
 
@@ -29,6 +37,13 @@ class TestParseUrl:
             with pytest.raises(ConfigError) as caught:
                 parse_url(url)
             assert "hunter2" not in str(caught.value)
+
+    @pytest.mark.parametrize("password", ["hun@ter2", "h@un/ter2"])
+    def test_a_password_that_must_be_encoded_is_not_taken_for_the_host(self, password: str) -> None:
+        """A part of it would be shown as the place of the database."""
+        with pytest.raises(ConfigError, match="more than one @; write special characters") as caught:
+            parse_url(f"postgresql://joe:{password}@db/x")
+        assert "ter2" not in str(caught.value)
 
 
 class TestPostgresqlUrls:
@@ -89,6 +104,22 @@ class TestOpenStore:
         monkeypatch.setattr(os, "access", lambda *_arguments: False)
         with pytest.raises(InfrastructureError, match="cannot be written"):
             open_store(f"sqlite:///{tmp_path}/x.db", read_only=False)
+
+    @pytest.mark.parametrize("name", ["C#", "50%41", "what?", "ä b"])
+    def test_a_path_is_taken_as_it_is(
+        self, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever has a meaning in a URI has none in the name of the folder where one works."""
+        folder = tmp_path / name
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        path, url = folder / "streamlab.db", absolute_url("sqlite:///streamlab.db")
+        assert path == database_path(url)
+        with open_store(url, read_only=False).begin() as connection:
+            connection.execute(text("CREATE TABLE t (x)"))
+        assert path.is_file()
+        with open_store(url, read_only=True).connect() as connection:
+            assert [] == connection.execute(text("SELECT x FROM t")).all()
 
 
 class TestFingerprint:

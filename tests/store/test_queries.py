@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 from seeded import FINISHED, HOSTILE, LENGTH_S, NOW, RUNNING, SERIES, Expected, Seeded
-from sqlalchemy import Connection, Engine, create_engine, event, text, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    create_engine,
+    delete,
+    event,
+    func,
+    literal_column,
+    select,
+    text,
+    update,
+)
 
 from streamlab_plugin.core.errors import ConfigError, InfrastructureError, NoVerdictError
 from streamlab_plugin.store import rollup_queries, tables, timeline_queries
@@ -55,6 +66,12 @@ class TestRead:
         with pytest.raises(InfrastructureError) as caught:
             read(engine, list_runs)
         assert str(caught.value) == "cannot read the database: no such table: runs"
+
+    def test_an_error_of_the_driver_itself(self, seeded_engine: Engine) -> None:
+        """Sketches come through the driver's own cursor; its errors are one sentence, too."""
+        wrong = select(func.pg_sleep("x").label("x"), literal_column("nowhere"))
+        with pytest.raises(InfrastructureError, match="cannot read the database: "):
+            read(seeded_engine, lambda conn: rollup_queries.fetch_binary(conn, wrong))
 
 
 class TestFindRun:
@@ -261,6 +278,19 @@ class TestTimeline:
         timeline = run_timeline(conn, find_run(conn, RUNNING), now=NOW)
         assert (timeline.users[0], timeline.users[-1]) == (2, 40)
         assert peak_users(conn, find_run(conn, RUNNING), NOW) == 40
+
+    def test_seconds_that_are_gone(self, own_seeded: Seeded) -> None:
+        """After two weeks a short run is drawn by the minute, and nobody knows its users any more."""
+        with own_seeded.engine().begin() as conn:
+            conn.execute(delete(tables.rollups).where(tables.rollups.c.period_s == 1))
+            conn.execute(delete(tables.gauges))
+        later = NOW + 15 * 86_400
+        with own_seeded.engine().connect() as conn:
+            run = find_run(conn, FINISHED)
+            timeline, most = run_timeline(conn, run, now=later), peak_users(conn, run, later)
+        assert (60, None) == (timeline.period_s, most)
+        answered = [value for value in timeline.curves["all"].throughput_rps if value]
+        assert len(timeline.starts) - 1 <= len(answered)
 
     def test_gap_in_gauges(self, seeded: Seeded) -> None:
         """A gauge that is missing for a moment does not look like users that have left."""
