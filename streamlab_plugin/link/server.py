@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import selectors
 import socket
 import time
@@ -119,6 +120,14 @@ class Server:
             if not connection.is_open:
                 self._forget(connection)
                 yield connection, None
+
+    @property
+    def is_deserted(self) -> bool:
+        """Whether every process that was connected has gone; what they said last may still be unread."""
+        gone = select.poll()
+        for connection in self._connections.values():
+            gone.register(connection.socket, select.POLLRDHUP)
+        return len(gone.poll(0)) == len(self._connections)
 
     def stop_listening(self) -> None:
         """Take no new process; the socket's name is free for the next recorder."""

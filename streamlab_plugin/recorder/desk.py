@@ -43,6 +43,8 @@ from streamlab_plugin.store.migrate import has_schema, migrate, schema_of
 
 # An owner that hung up may only have lost its connection.
 ABORT_AFTER_S = 3.0
+# A process that another recorder has recorded waits this long for its run to be opened again.
+AWAIT_S = 30.0
 
 
 class Desk:
@@ -67,6 +69,7 @@ class Desk:
         self._key: tuple[Pseudonyms, str] | None = None
         self._uncertain: set[str] = set()
         self._lost: set[str] = set()
+        self._awaited: dict[str, float] = {}  # process -> since when its run is missing
         self._schema_is_ready = False
         self._hear: dict[type[Uplink], Callable[..., None]] = {
             Hello: self._hello,
@@ -197,17 +200,22 @@ class Desk:
                 self._storage.open_process(message)
             connection.send(Ack(message.process, known.durable_frame))
             return
-        if message.run not in self.runs and not self._storage.is_up:
+        if not self._storage.is_up and self._find_spooled(message.run) is None:
             # A worker whose master is elsewhere: nobody has opened the database here yet.
             if not self._may_have_runs():
-                connection.send(Unrecorded(message.process, _elsewhere(message.run)))
+                self._turn_away(connection, message)
                 return
-            self._storage.open()
+            try:
+                self._storage.open()
+            except InfrastructureError as error:
+                self._storage.failed(error)
+                raise NotYetError from error
         pseudonyms, key = self._pseudonyms()
         run = self._find_run(message.run)
         if run is None:
-            connection.send(Unrecorded(message.process, _elsewhere(message.run)))
+            self._turn_away(connection, message)
             return
+        self._awaited.pop(message.process, None)
         if run.row.key_id != key:
             run.problems.append(
                 "a recorder used another pseudonym key; set the same STREAMLAB_KEY_FILE everywhere"
@@ -225,6 +233,24 @@ class Desk:
         run.streams[message.process] = self.streams[message.process] = stream
         if run.owner is connection:
             self.watches.setdefault(message.run, Watch(run, message.process))
+
+    def _find_spooled(self, name: str) -> Run | None:
+        """Return a run of which this host knows without the database."""
+        if name not in self.runs and (row := self._storage.spooled_run(name)) is not None:
+            self.runs[name] = make_run(row)
+        return self.runs.get(name)
+
+    def _turn_away(self, connection: Connection, message: OpenProcess) -> None:
+        """Answer a process whose run is not here.
+
+        Raises:
+            NotYetError: it had been recorded before: whoever opened its run will soon say so again.
+        """
+        since = self._awaited.setdefault(message.process, time.monotonic())
+        if message.is_retold and (not self._storage.is_up or time.monotonic() - since < AWAIT_S):
+            raise NotYetError
+        del self._awaited[message.process]
+        connection.send(Unrecorded(message.process, _elsewhere(message.run)))
 
     def _may_have_runs(self) -> bool:
         """Whether there is a database of ours.

@@ -47,12 +47,8 @@ def finalise(run: Run, connection: Connection) -> Finished:
     processes = run_writer.processes_of(connection, run.key)
     problems = [*run.problems, *_missing(processes, run.expected_workers)]
     windows = degradations(connection, processes, run.stopped_at)
-    # The state first: facts of a running run would count what is on its way.
-    run_writer.finish_run(
-        connection, run.key, state="completed", stopped_at=run.stopped_at, degradations=windows
-    )
     with connection.begin():
-        facts = run_facts(connection, run.key, problems=tuple(problems))
+        facts = run_facts(connection, run.key, problems=tuple(problems), is_ending=True)
     verdict = decide(facts, run.settings.objectives)
     body: dict[str, Any] = {**verdict.to_dict(), "problems": problems}
     stored = {
@@ -66,6 +62,7 @@ def finalise(run: Run, connection: Connection) -> Finished:
         state = "failed"  # nothing that made load came to its end
     else:
         state = "degraded" if problems or windows else "completed"
+    # In one transaction: a run is either still running, for whoever comes next, or has its verdict.
     run_writer.finish_run(
         connection, run.key, state=state, stopped_at=run.stopped_at, degradations=windows, verdict=stored
     )

@@ -23,13 +23,12 @@ from streamlab_plugin.recorder.desk import ABORT_AFTER_S, Desk
 from streamlab_plugin.recorder.finalise import finalise, may_finalise
 from streamlab_plugin.recorder.housekeeping import Housekeeping
 from streamlab_plugin.recorder.run import Run
-from streamlab_plugin.recorder.storage import Storage
+from streamlab_plugin.recorder.storage import BEGIN_ANEW, MOST_FAILURES, Storage
 from streamlab_plugin.recorder.watch import due
 from streamlab_plugin.store import run_writer
 from streamlab_plugin.store.batch import StreamWrite
 from streamlab_plugin.store.failure import DATABASE_ERRORS, reason
 from streamlab_plugin.store.spool import Spool
-from streamlab_plugin.store.writer import UnknownProcessError
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +72,7 @@ class Recorder:
         self._housekeeping = Housekeeping(self._desk, self._storage)
         self._pending: list[StreamWrite] = []
         self._most_writes = MOST_WRITES
+        self._failures: dict[str, int] = {}  # by process: how often its batch could not be stored
         self._written_at = self._watched_at = self._busy_at = time.monotonic()
         self._write_took_s = self._watch_took_s = 0.0
         self._told_at = 0.0
@@ -82,28 +82,37 @@ class Recorder:
     def serve(self) -> int:
         """Run until the last client has gone and everything is durable; return the process's exit code."""
         while True:
-            try:
-                self._turn()
-                if not self._server.connections and due(self._busy_at, LINGER_S) and self._may_end():
-                    return self._end()
-            except UnknownProcessError:
-                raise  # another database in the place of ours: begin anew, and be told everything again
-            except Exception:  # noqa: BLE001 - guard line: nothing is forgotten, the next turn tries again
-                self._stumble()
+            for step in (self._listen, self._keep, self._desk.tell_opened, self._watch, self._run_errands):
+                try:
+                    step()
+                except BEGIN_ANEW:
+                    raise
+                except Exception:  # noqa: BLE001 - guard line: nothing is forgotten, the next turn goes on
+                    self._stumble()
+            if self._is_alone and due(self._busy_at, LINGER_S) and self._may_end():
+                return self._end()
 
-    def _turn(self) -> None:
-        if self._pending_rows < HOLD_ROWS:
-            self._hear()
-        else:
+    @property
+    def _is_alone(self) -> bool:
+        return not self._server.connections or (self._is_holding and self._server.is_deserted)
+
+    @property
+    def _is_holding(self) -> bool:
+        """Whether nothing more is read, since neither database nor spool takes what has been."""
+        return self._pending_rows >= HOLD_ROWS
+
+    def _listen(self) -> None:
+        if self._is_holding:
             time.sleep(WRITE_EVERY_S / 2)
+        else:
+            self._hear()
+        if not self._is_alone:
+            self._busy_at = time.monotonic()
+
+    def _keep(self) -> None:
         if due(self._written_at, max(WRITE_EVERY_S, self._write_took_s)):
             self._write()
         if self._storage.replay():
-            self._busy_at = time.monotonic()
-        self._desk.tell_opened()
-        self._watch()
-        self._run_errands()
-        if self._server.connections:
             self._busy_at = time.monotonic()
         if due(self._collected_at, COLLECT_EVERY_S):
             self._collected_at = time.monotonic()
@@ -117,7 +126,8 @@ class Recorder:
 
     @property
     def _pending_rows(self) -> int:
-        return sum(write.records for write in self._pending)
+        # One that has no records takes room, too.
+        return sum(max(1, write.records) for write in self._pending)
 
     def _hear(self) -> None:
         most_rows = SLOW_WRITE_ROWS if self._write_took_s > SLOW_WRITE_S else WRITE_ROWS
@@ -127,13 +137,15 @@ class Recorder:
             self._busy_at = time.monotonic()
             try:
                 if message is None:
-                    self._write()
-                    self._desk.lose(connection)
+                    try:
+                        self._write()
+                    finally:
+                        self._desk.lose(connection)
                 elif connection.is_open:
                     self._desk.hear(connection, message)
                 if self._desk.held >= most_rows:
                     self._write()
-            except UnknownProcessError:
+            except BEGIN_ANEW:
                 raise
             except Exception:  # noqa: BLE001 - guard line: hanging up makes the client tell it again
                 connection.is_open = False
@@ -143,7 +155,14 @@ class Recorder:
         began = time.monotonic()
         self._pending += self._desk.singles
         self._desk.singles.clear()
-        self._pending += [write for stream in self._desk.streams.values() if (write := stream.take())]
+        for stream in self._desk.streams.values():
+            try:
+                write = stream.take()
+            except Exception:  # noqa: BLE001 - guard line: the others are stored meanwhile
+                self._stumble()
+                continue
+            if write is not None:
+                self._pending.append(write)
         while self._pending and self._keep_some():
             pass
         self._written_at = time.monotonic()
@@ -154,19 +173,30 @@ class Recorder:
         part = self._pending[: self._most_writes]
         try:
             is_kept = self._storage.keep(part)
-        except Exception:
-            # What fails in a large transaction may succeed in small ones; and who fails alone must not
-            # hold up the others.
+        except BEGIN_ANEW:
+            raise
+        except Exception:  # noqa: BLE001 - guard line: many together may fail where each alone does not
+            self._stumble()
             self._most_writes = max(1, len(part) // 2)
             if len(part) == 1:
-                self._pending.sort(key=lambda write: write.process == part[0].process)
-            raise
+                self._set_back(part[0])
+            return len(part) > 1
         if is_kept:
+            for write in part:
+                self._failures.pop(write.process, None)
             self._most_writes = min(2 * self._most_writes, MOST_WRITES)
             del self._pending[: len(part)]
             for write in part:
                 self._acknowledge(write)
         return is_kept
+
+    def _set_back(self, write: StreamWrite) -> None:
+        """Let the others go first, and in the end store what can be stored of it: its totals."""
+        failures = self._failures[write.process] = self._failures.get(write.process, 0) + 1
+        if failures > MOST_FAILURES:
+            logger.error("%d records were put aside: they cannot be stored", write.records)
+            self._pending[0] = write.without_rows()
+        self._pending.sort(key=lambda one: one.process == write.process)
 
     def _acknowledge(self, write: StreamWrite) -> None:
         stream = self._desk.streams.get(write.process)

@@ -17,16 +17,18 @@ from streamlab_plugin.recorder import opening
 from streamlab_plugin.recorder.probe import Probe
 from streamlab_plugin.store import run_writer
 from streamlab_plugin.store.batch import StreamWrite
-from streamlab_plugin.store.engine import open_store
+from streamlab_plugin.store.engine import database_path, is_sqlite, open_store, place
 from streamlab_plugin.store.failure import DATABASE_ERRORS, reason
+from streamlab_plugin.store.migrate import schema_of
 from streamlab_plugin.store.run_writer import ProcessRow, RunRow
-from streamlab_plugin.store.spool import SpoolError
+from streamlab_plugin.store.spool import SpoolDamagedError, SpoolError
 from streamlab_plugin.store.writer import UnknownProcessError, Writer
 
 if TYPE_CHECKING:
     from streamlab_plugin.store.spool import Spool
 
 logger = logging.getLogger(__name__)
+
 
 # A write that takes longer sends the next ones to the spool, where they hold nobody up.
 SLOW_S = 1.0
@@ -37,10 +39,21 @@ MOST_STEP_RECORDS = 40_000
 # What a step costs at least, in looks at the database: its transaction, and a few statements per process.
 ROUND_TRIPS = 8
 LOG_INTERVAL_S = 10.0
+LOOK_EVERY_S = 1.0
+# A batch on which our own code fails as often as this, alone, is stored without its records.
+MOST_FAILURES = 20
 
 
 class NotYetError(Exception):
     """The database must be asked, and does not answer."""
+
+
+class ReplacedError(Exception):
+    """The database is not the one that was opened: somebody removed it, or put another in its place."""
+
+
+# What this recorder knows holds no more: it ends, and its clients tell the next one everything again.
+BEGIN_ANEW = (ReplacedError, UnknownProcessError, SpoolDamagedError)
 
 
 class Storage:
@@ -63,6 +76,9 @@ class Storage:
         self._step_records = STEP_RECORDS
         self._replayed_at = 0.0
         self._step_took_s = 0.0
+        self._replay_failures = 0
+        self._file: tuple[int, int] | None = None
+        self._looked_at = 0.0
         self._failing_since: float | None = None
         self._next_log_at = 0.0
 
@@ -86,7 +102,35 @@ class Storage:
         """
         if self.writer is None:
             self.writer = Writer(open_store(self._url, read_only=False))
+            self._file = self._identity()
         return self.writer
+
+    def check_place(self) -> None:
+        """Look, once a second, whether the file that is open is still the one at its place.
+
+        SQLite itself would go on with a file that has no name any more, and nothing of it would remain.
+
+        Raises:
+            ReplacedError: it is not.
+        """
+        if self.writer is None or self._file is None or time.monotonic() - self._looked_at < LOOK_EVERY_S:
+            return
+        self._looked_at = time.monotonic()
+        try:
+            found = self._identity()
+        except FileNotFoundError:
+            found = None
+        except OSError:
+            return  # the write will say it
+        if found != self._file:
+            raise ReplacedError(f"the database {place(self._url)} was removed or replaced")
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Return what tells a SQLite file from another one at the same place."""
+        if not is_sqlite(self._url):
+            return None
+        status = database_path(self._url).stat()
+        return status.st_dev, status.st_ino
 
     def failed(self, error: BaseException) -> None:
         """Take note that the database did not do its work; it is tried again from time to time."""
@@ -116,9 +160,9 @@ class Storage:
         """Make *writes* durable; False when neither database nor spool takes them, then nothing is kept.
 
         Raises:
-            UnknownProcessError: the database is another one than when the process was opened.
-            SpoolDamagedError: the recorder has to begin anew.
+            BEGIN_ANEW: another database, or the spool was damaged.
         """
+        self.check_place()
         if self.writer is not None and self.spool.is_empty and not self._is_slow:
             began = time.monotonic()
             try:
@@ -141,8 +185,9 @@ class Storage:
         Half of the time is left to those who send.
 
         Raises:
-            SpoolDamagedError: the recorder has to begin anew.
+            BEGIN_ANEW: another database, or the spool was damaged.
         """
+        self.check_place()
         if time.monotonic() - self._replayed_at < self._step_took_s:
             return False
         # One that was never open is opened by those who need it: only then it is known to have a schema.
@@ -164,10 +209,12 @@ class Storage:
         if not self._probe.is_worth_trying():
             return False
         try:
-            self.open()
+            schema = schema_of(self.open().connection.engine)
         except (*DATABASE_ERRORS, InfrastructureError) as error:
             self.failed(error)
             return False
+        if schema.found is None:
+            raise ReplacedError(f"the database {place(self._url)} came back empty")
         return True
 
     def _replay_step(self) -> bool:
@@ -177,6 +224,8 @@ class Storage:
             return False
         opening.replay_openings(self.spool, writer, self.opened_runs)
         found = self.spool.oldest(self._step_records)
+        if self._replay_failures:
+            found = found[:1]
         if found:
             away_s = writer.round_trip_s()
             began = time.monotonic()
@@ -187,6 +236,17 @@ class Storage:
                 aside = self.spool.put_aside(error.process)
                 logger.error("%s; what waited for it is kept in %s", error, aside)
                 return True
+            except DATABASE_ERRORS:
+                raise
+            except Exception:
+                # One by one from here on, until the batch is found that we cannot store.
+                self._replay_failures += 1
+                if self._replay_failures <= MOST_FAILURES:
+                    raise
+                (_number, write) = found[0]
+                logger.exception("%d records were put aside: they cannot be stored", write.records)
+                writer.write([write.without_rows()])
+            self._replay_failures = 0
             self.spool.remove([number for number, _write in found])
             # To a distant database a small step takes as long as a large one: that part does not count.
             took_s = time.monotonic() - began - ROUND_TRIPS * away_s
@@ -224,15 +284,22 @@ class Storage:
         self._say("run", message.run, opening.encode_run(message, key_id))
         return False
 
+    def spooled_run(self, run: str) -> RunRow | None:
+        """Return a run whose opening waits in the spool, or None.
+
+        Raises:
+            NotYetError: the spool cannot be read.
+        """
+        return next((opening.run_row(body) for name, body in self._words("run") if name == run), None)
+
     def find_run(self, run: str) -> RunRow | None:
         """Return a run that another recorder has opened, or None when there is none.
 
         Raises:
             NotYetError: the database does not answer.
         """
-        for name, body in self._words("run"):
-            if name == run:
-                return opening.run_row(body)
+        if (row := self.spooled_run(run)) is not None:
+            return row
         if self.writer is None:
             raise NotYetError
         try:

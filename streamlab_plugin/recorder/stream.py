@@ -114,11 +114,12 @@ class Stream:
             return None
         counts = self._redactor.counts
         privacy = {name: more for name in counts if (more := counts[name] - self._privacy_taken.get(name, 0))}
+        # What may fail comes first: what was taken before would be forgotten.
+        keys, occurrences = self._unstored_keys(), self._take_occurrences()
         write = StreamWrite(
             self.process, self.run.row.run_day, self._taken_frame, self.last_frame, self.produced,
             dict(self.dropped), self.users, self.seen_at, self._quarantined, privacy, self.closed_at, 0,
-            self._unstored_keys(), self._rows, self._lean, self._counts.take(), self._take_occurrences(),
-            list(self._gauges.items()),
+            keys, self._rows, self._lean, self._counts.take(), occurrences, list(self._gauges.items()),
         )  # fmt: skip
         self._taken_frame = self.last_frame
         self._privacy_taken = dict(counts)

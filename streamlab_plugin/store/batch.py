@@ -7,7 +7,7 @@ they are first stored, so that the pipeline never waits for the database.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 Kind = Literal["series", "shapes", "errors"]
@@ -113,6 +113,13 @@ class StreamWrite:
     def records(self) -> int:
         """How many raw records it holds."""
         return len(self.rows) + len(self.lean)
+
+    def without_rows(self) -> StreamWrite:
+        """Return it with its totals alone, its records counted as quarantined."""
+        return replace(
+            self, rows=[], lean=[], deltas=[], occurrences=[], gauges=[],
+            quarantined=self.quarantined + self.records,
+        )  # fmt: skip
 
 
 def storable(text: str, limit_bytes: int = 1_000) -> str:

@@ -13,15 +13,20 @@ from streamlab_plugin.store.rollup_queries import Totals, run_summary
 from streamlab_plugin.store.run_queries import RUNNING, run_ledger
 
 
-def run_facts(connection: Connection, run_id: int, problems: tuple[str, ...] = ()) -> RunFacts:
-    """Return what is known of a run; *problems* are reasons why its data may be incomplete."""
+def run_facts(
+    connection: Connection, run_id: int, problems: tuple[str, ...] = (), *, is_ending: bool = False
+) -> RunFacts:
+    """Return what is known of a run; *problems* are reasons why its data may be incomplete.
+
+    With *is_ending* it counts as finished: its end and its verdict are about to be stored.
+    """
     runs = tables.runs.c
     run = connection.execute(
         select(runs.state, runs.started_at, runs.stopped_at).where(runs.id == run_id)
     ).one()
     end = time.time() if run.stopped_at is None else run.stopped_at
     return RunFacts(
-        state="running" if run.state == RUNNING else "finished",
+        state="running" if run.state == RUNNING and not is_ending else "finished",
         duration_s=max(0.0, end - run.started_at),
         protocols={
             name: _protocol(totals) for name, totals in run_summary(connection, run_id).protocols.items()

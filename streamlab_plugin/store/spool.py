@@ -75,7 +75,10 @@ def _guarded(method: Callable[Concatenate[Spool, P], T]) -> Callable[Concatenate
         except (sqlite3.Error, OSError, zlib.error, msgspec.MsgspecError) as error:
             # This very class says "malformed" or "not a database"; its heirs are about the moment.
             if type(error) is sqlite3.DatabaseError or isinstance(error, zlib.error | msgspec.MsgspecError):
-                aside = spool.set_aside()
+                try:
+                    aside = spool.set_aside()
+                except OSError as refused:
+                    raise SpoolError(f"it is damaged ({error}) and cannot be renamed ({refused})") from error
                 raise SpoolDamagedError(f"the spool was damaged ({error}); it is {aside} now") from error
             raise SpoolError(str(error)) from error
 

@@ -10,7 +10,6 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, or_, select, update
@@ -112,11 +111,7 @@ class Writer:
             # Not a record but what was counted over them: better to store the totals than to stand still.
             _raise_if_lost(self.connection, error)
             logger.error("%d records were put aside: %s", write.records, poison_reason(error))
-            quarantined = write.quarantined + write.records
-            bare = replace(
-                write, rows=[], lean=[], deltas=[], occurrences=[], gauges=[], quarantined=quarantined
-            )
-            self._transact([bare], self._insert)
+            self._transact([write.without_rows()], self._insert)
 
     def _transact(self, writes: Sequence[StreamWrite], store: Callable[[int, StreamWrite], int]) -> None:
         touched: set[str] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -15,12 +16,15 @@ from proxy import Proxy
 from sqlalchemy import select, text
 
 from streamlab_plugin.link.message import OpenProcess, OpenRun, StopRun
-from streamlab_plugin.recorder.storage import NotYetError, Storage
+from streamlab_plugin.link.server import Server
+from streamlab_plugin.recorder.loop import Recorder
+from streamlab_plugin.recorder.storage import NotYetError, ReplacedError, Storage
 from streamlab_plugin.store import run_writer, tables
 from streamlab_plugin.store.batch import StreamWrite
 from streamlab_plugin.store.engine import PATIENCE_S, open_store
 from streamlab_plugin.store.migrate import migrate
 from streamlab_plugin.store.spool import Spool
+from streamlab_plugin.store.writer import Writer
 
 DEADLINE_S = 30.0
 # What a test may wait for the database in one call; the time itself is no subject here, the bound is.
@@ -64,7 +68,7 @@ class Line:
 
     def drain(self) -> None:
         """Let the storage replay until nothing waits."""
-        until(lambda: self.storage.replay() or self.storage.is_drained)
+        until(lambda: (self.storage.replay(), self.storage.is_drained)[1])
 
 
 def until(condition: Callable[[], Any]) -> None:
@@ -92,6 +96,87 @@ def breaking(server: PostgresServer, how: str) -> tuple[Callable[[], None], Call
         "killed": (server.kill, server.start),
         "frozen": (server.freeze, server.thaw),
     }[how]
+
+
+class TestReplaced:
+    """Another database in the place of the one that was opened."""
+
+    def test_a_file_that_was_removed(self, tmp_path: Path) -> None:
+        """SQLite itself would go on with it, and nothing would remain."""
+        url = f"sqlite:///{tmp_path / 'streamlab.db'}"
+        migrate(open_store(url, read_only=False))
+        with line(url, tmp_path) as one:
+            one.keep(2)
+            for path in tmp_path.glob("streamlab.db*"):
+                path.unlink()
+            with pytest.raises(ReplacedError, match=r"streamlab\.db was removed or replaced"):
+                until(lambda: (time.sleep(0.1), one.keep())[1])
+
+    def test_a_server_that_came_back_empty(self, healthy: PostgresServer, url: str, tmp_path: Path) -> None:
+        """It must be told everything again, beginning with its schema."""
+        with line(url, tmp_path) as one:
+            one.keep(2)
+            name = url.rpartition("/")[2]
+            healthy.drop_database(name)
+            one.keep(2)
+            healthy.create_database(name)
+            with pytest.raises(ReplacedError, match="came back empty"):
+                until(one.storage.replay)
+
+
+class TestMistakeOfOurs:
+    """A batch on which our own code fails, each time."""
+
+    @pytest.fixture(autouse=True)
+    def failing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let the writer fail with whatever has records of p-1."""
+        store = Writer._store
+
+        def fail(writer: Writer, write: StreamWrite, insert: Any) -> None:
+            if write.process == "p-1" and write.records:
+                raise RuntimeError("a mistake")
+            store(writer, write, insert)
+
+        monkeypatch.setattr(Writer, "_store", fail)
+
+    def test_it_does_not_hold_up_the_spool(self, healthy: PostgresServer, url: str, tmp_path: Path) -> None:
+        """Its totals are stored in the end, its records counted as quarantined; all others are stored."""
+        with line(url, tmp_path) as one:
+            healthy.stop()
+            one.keep(2)
+            healthy.start()
+
+            def replayed() -> bool:
+                with contextlib.suppress(RuntimeError):
+                    one.storage.replay()
+                return one.storage.is_drained
+
+            until(replayed)
+            assert 14 == expected(one.kept).ledgers["p-2"]["stored"]
+            self.check(url, one.kept)
+
+    def test_it_does_not_hold_up_the_other_processes(self, url: str, tmp_path: Path) -> None:
+        """Nor the end of the recorder."""
+        open_streams(url, "p-1", "p-2")
+        server = Server(tmp_path / "s.sock")
+        recorder = Recorder(server, url, tmp_path / "key", Spool(tmp_path / "x.spool"))
+        recorder._storage.open()
+        feeds = [Feed("p-1"), Feed("p-2")]
+        kept = [feed.batch(7) for _ in range(2) for feed in feeds]
+        recorder._pending += kept
+        for _ in range(3):
+            recorder._write()
+        assert ["p-1", "p-1"] == [write.process for write in recorder._pending]
+        assert 0 == recorder.serve()
+        self.check(url, kept)
+
+    def check(self, url: str, kept: list[StreamWrite]) -> None:
+        """Compare with what a writer without that mistake would have stored."""
+        found, want = stored(url), expected(kept)
+        assert want.ledgers["p-2"]["stored"] == found.ledgers["p-2"]["stored"]
+        assert [one for one in want.records if one[0] == "p-2"] == found.records
+        ledger = found.ledgers["p-1"]
+        assert (0, 14, 14) == (ledger["stored"], ledger["quarantined"], ledger["produced"])
 
 
 class TestOutage:
@@ -130,7 +215,7 @@ class TestOutage:
                     proxy.cut()
                     one.keep(10)
                     proxy.restore()
-                    until(lambda: one.storage.replay() or one.storage.is_up)
+                    until(lambda: (one.storage.replay(), one.storage.is_up)[1])
                 one.drain()
                 assert expected(one.kept) == stored(url)
 
@@ -210,7 +295,7 @@ class TestDisk:
         with line(database_url, tmp_path) as one:
             one.storage.failed(OSError("away"))
             one.keep(2)
-            until(lambda: one.storage.replay() or one.storage.is_up)
+            until(lambda: (one.storage.replay(), one.storage.is_up)[1])
             one.storage.spool.append([one.feeds[0].batch(1)])
             one.storage.spool.close()
             hidden = one.storage.spool.path.rename(tmp_path / "hidden")
@@ -265,7 +350,7 @@ class TestWords:
             assert storage.keep(writes)
             storage.mark_lost("p-8", BEGIN + 1.0)
             storage.stop_run(StopRun("run-9", BEGIN + 3.0, 0))
-            until(lambda: storage.replay() or storage.is_drained)
+            until(lambda: (storage.replay(), storage.is_drained)[1])
             assert ["run-9"] == storage.opened_runs
         assert [
             ("run-9", "running", BEGIN + 3.0, "p-8", "lost"),
@@ -305,7 +390,7 @@ class TestWords:
             storage.failed(OSError("away"))
             with pytest.raises(NotYetError):
                 storage.find_run("run-1")
-            until(lambda: storage.replay() or storage.is_up)
+            until(lambda: (storage.replay(), storage.is_up)[1])
             assert storage.find_run("run-1") is not None
             assert storage.find_run("run-2") is None
 
@@ -320,7 +405,7 @@ class TestWords:
             feed = Feed("p-9")
             writes = [feed.batch(5), feed.batch(5)]
             storage.keep(writes[:1])
-            until(lambda: storage.replay() or storage.is_drained)
+            until(lambda: (storage.replay(), storage.is_drained)[1])
             storage.keep(writes[1:])
         assert expected(writes) == stored(database_url)
         assert [5] == [
