@@ -36,8 +36,9 @@ SLOW_S = 1.0
 STEP_S = 0.4
 STEP_RECORDS = 2_000
 MOST_STEP_RECORDS = 40_000
-# What a step costs at least, in looks at the database: its transaction, and a few statements per process.
-ROUND_TRIPS = 8
+MOST_PAUSE_S = 1.0
+# What a step costs at least per process, in looks at the database.
+ROUND_TRIPS = 10
 LOG_INTERVAL_S = 10.0
 LOOK_EVERY_S = 1.0
 # A batch on which our own code fails as often as this, alone, is stored without its records.
@@ -182,13 +183,13 @@ class Storage:
     def replay(self) -> bool:
         """Bring a part of what waits into the database, and return whether there was any that it took.
 
-        Half of the time is left to those who send.
+        Half of the time is left to those who send, or what they need after a long wait for the database.
 
         Raises:
             BEGIN_ANEW: another database, or the spool was damaged.
         """
         self.check_place()
-        if time.monotonic() - self._replayed_at < self._step_took_s:
+        if time.monotonic() - self._replayed_at < min(self._step_took_s, MOST_PAUSE_S):
             return False
         # One that was never open is opened by those who need it: only then it is known to have a schema.
         if self.writer is None and (self._failing_since is None or not self._reconnected()):
@@ -249,7 +250,8 @@ class Storage:
             self._replay_failures = 0
             self.spool.remove([number for number, _write in found])
             # To a distant database a small step takes as long as a large one: that part does not count.
-            took_s = time.monotonic() - began - ROUND_TRIPS * away_s
+            processes = len({write.process for _number, write in found})
+            took_s = time.monotonic() - began - ROUND_TRIPS * processes * away_s
             self._step_records = _fitting(self._step_records, took_s)
         else:
             opening.replay_endings(self.spool, writer)

@@ -7,6 +7,8 @@ they are first stored, so that the pipeline never waits for the database.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -120,6 +122,39 @@ class StreamWrite:
             self, rows=[], lean=[], deltas=[], occurrences=[], gauges=[],
             quarantined=self.quarantined + self.records,
         )  # fmt: skip
+
+
+def joined(writes: Sequence[StreamWrite]) -> StreamWrite:
+    """Return several batches of one stream, in order and without a gap, as one that has the same effect."""
+    privacy: Counter[str] = Counter()
+    occurrences: dict[tuple[str, int], tuple[Any, ...]] = {}
+    for write in writes:
+        privacy.update(write.privacy)
+        for row in write.occurrences:
+            known = occurrences.get(row[:2])
+            occurrences[row[:2]] = row if known is None else _added(known, row)
+    return replace(
+        writes[-1],
+        previous_frame=writes[0].previous_frame,
+        quarantined=sum(write.quarantined for write in writes),
+        privacy=dict(privacy),
+        evicted=sum(write.evicted for write in writes),
+        keys=[key for write in writes for key in write.keys],
+        rows=[row for write in writes for row in write.rows],
+        lean=[row for write in writes for row in write.lean],
+        deltas=[delta for write in writes for delta in write.deltas],
+        occurrences=list(occurrences.values()),
+        gauges=list(dict(gauge for write in writes for gauge in write.gauges).items()),
+    )
+
+
+def _added(known: tuple[Any, ...], more: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return an occurrence to which more was added: what the table does when the row is there."""
+    name, (count, first_at, last_at), about = known[:2], known[2:5], known[5:]
+    return (
+        *name, count + more[2], min(first_at, more[3]), max(last_at, more[4]),
+        *about[:2], more[7], *about[3:-1], more[-1],
+    )  # fmt: skip
 
 
 def storable(text: str, limit_bytes: int = 1_000) -> str:

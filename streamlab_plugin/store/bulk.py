@@ -16,7 +16,7 @@ from streamlab_plugin.store.buckets import RollupRow
 
 SLICE_ROWS = 128
 # Rows of one COPY. Each has a time limit of its own, so that the largest batch gets into a slow database.
-COPY_ROWS = 5_000
+COPY_ROWS = 10_000
 
 _LEAN = (
     "run_day, process_id, seq, series_id, started_at, latency_ms, size_bytes, shape_id, payload, outcome,"

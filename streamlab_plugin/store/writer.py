@@ -10,12 +10,13 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, or_, select, update
 
 from streamlab_plugin.store import tables
-from streamlab_plugin.store.batch import Key, StreamWrite
+from streamlab_plugin.store.batch import Key, StreamWrite, joined
 from streamlab_plugin.store.buckets import Buckets
 from streamlab_plugin.store.bulk import Bulk, bulk_for
 from streamlab_plugin.store.failure import POISON_ERRORS, poison_reason
@@ -117,22 +118,38 @@ class Writer:
         touched: set[str] = set()
         try:
             with self.connection.begin():
-                for write in writes:
-                    touched.add(write.process)
-                    self._store(write, store)
+                for process, part in _by_process(writes).items():
+                    touched.add(process)
+                    if len(part) == 1 or not self._store_joined(part, store):
+                        for write in part:
+                            self._store(write, store)
         except BaseException:
             # What is remembered of them may be ahead of what is stored now.
             for process in touched:
                 self._processes.pop(process, None)
             raise
 
-    def _store(self, write: StreamWrite, store: Callable[[int, StreamWrite], int]) -> None:
+    def _store_joined(self, writes: Sequence[StreamWrite], store: Callable[[int, StreamWrite], int]) -> bool:
+        """Store the batches of one stream as a single one, since each costs several round trips.
+
+        False: they do not all come right behind what is stored, and must be looked at one by one, because a
+        batch is stored as a whole or not at all.
+        """
+        last_frame = self._recall(writes[0].process, writes[0].run_day).last_frame
+        fresh = [write for write in writes if write.last_frame > last_frame]
+        adjoin = all(one.last_frame == other.previous_frame for one, other in pairwise(fresh))
+        if not fresh or not adjoin or fresh[0].previous_frame < last_frame:
+            return False
+        return self._store(joined(fresh), store)
+
+    def _store(self, write: StreamWrite, store: Callable[[int, StreamWrite], int]) -> bool:
+        """Store a batch, unless the stream is further already."""
         known = self._processes.get(write.process)
         if known is None or known.last_frame != write.previous_frame:
             # Unless it is a repetition, another writer has been at it, and the rollups are not as remembered.
             known = self._recall(write.process, write.run_day)
         if not self._advance(known, write):
-            return
+            return False
         if write.rows or write.lean:
             refused = store(known.id, write)
             if refused:
@@ -143,6 +160,7 @@ class Writer:
             self._bulk.occurrences(known.id, write.occurrences)
         if write.gauges:
             self._bulk.gauges(known.id, write.gauges)
+        return True
 
     def _recall(self, process: str, run_day: int) -> _Stored:
         # Made when the run was opened; but a day's partition may have been dropped since.
@@ -261,6 +279,13 @@ class Writer:
                 .where(table.c.process == process, table.c.state == "open")
                 .values(state="lost", closed_at=at, users=0)
             )
+
+
+def _by_process(writes: Iterable[StreamWrite]) -> dict[str, list[StreamWrite]]:
+    found: dict[str, list[StreamWrite]] = {}
+    for write in writes:
+        found.setdefault(write.process, []).append(write)
+    return found
 
 
 def _raise_if_lost(connection: Connection, error: BaseException) -> None:

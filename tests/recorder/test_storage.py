@@ -132,10 +132,10 @@ class TestMistakeOfOurs:
         """Let the writer fail with whatever has records of p-1."""
         store = Writer._store
 
-        def fail(writer: Writer, write: StreamWrite, insert: Any) -> None:
+        def fail(writer: Writer, write: StreamWrite, insert: Any) -> bool:
             if write.process == "p-1" and write.records:
                 raise RuntimeError("a mistake")
-            store(writer, write, insert)
+            return store(writer, write, insert)
 
         monkeypatch.setattr(Writer, "_store", fail)
 

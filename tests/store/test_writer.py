@@ -386,3 +386,15 @@ def failing(writer: Writer, place: str) -> Iterator[None]:
         yield
     finally:
         delattr(bulk, place)
+
+
+@pytest.mark.parametrize("stored_before", range(5))
+def test_several_batches_of_a_stream_at_once(database_url: str, stored_before: int) -> None:
+    """Whatever part of them is stored already, each is stored once."""
+    with closing(opened_writer(database_url, "p-1", "p-2")) as writer:
+        feeds = Feed("p-1"), Feed("p-2")
+        writes = [feed.batch(7, BEGIN, quarantined=1, evicted=2) for _ in range(4) for feed in feeds]
+        for write in writes[: 2 * stored_before]:
+            writer.write([write])
+        writer.write(writes)
+    assert expected(writes) == stored(database_url)
