@@ -15,6 +15,8 @@ from datasketches import req_floats_sketch
 K = 12
 POOLED = 24
 
+_deserialize = req_floats_sketch.deserialize
+
 
 class Sketch:
     """A mergeable distribution of latencies in milliseconds."""
@@ -42,6 +44,10 @@ class Sketch:
     def merge(self, other: Sketch) -> None:
         """Add everything *other* has seen."""
         self._inner.merge(other._inner)
+
+    def merge_bytes(self, blob: bytes) -> None:
+        """Add everything that a stored sketch has seen."""
+        self._inner.merge(_deserialize(blob))
 
     @property
     def count(self) -> int:

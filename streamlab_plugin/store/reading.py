@@ -6,6 +6,7 @@ reader cannot hold back a checkpoint or a migration.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -31,7 +32,7 @@ def read(engine: Engine, query: Callable[[Connection], T]) -> T:
     try:
         with engine.connect() as conn:
             return query(conn)
-    except (DBAPIError, psycopg.Error) as error:  # the driver's own: see `fetch_binary`
+    except (DBAPIError, psycopg.Error, sqlite3.Error) as error:  # the driver's own: see `fetch_binary`
         raise _explained(engine, error) from error
 
 
@@ -42,7 +43,7 @@ def older(schema: Schema) -> InfrastructureError:
     )
 
 
-def _explained(engine: Engine, error: DBAPIError | psycopg.Error) -> InfrastructureError:
+def _explained(engine: Engine, error: DBAPIError | psycopg.Error | sqlite3.Error) -> InfrastructureError:
     """Return what a user can do about *error*, if only its text."""
     # The driver's text only: SQLAlchemy's own would add the statement and its parameters.
     cause = error.orig if isinstance(error, DBAPIError) else error

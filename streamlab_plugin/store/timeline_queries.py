@@ -149,17 +149,21 @@ def _cells(
     rows = fetch_binary(conn, within(select(*columns), processes, period_s, begin, end))
     series = series_keys(conn, {row[1] for row in rows})
     cells: dict[str, dict[int, _Cell]] = {}
+    # Looked up once per series: a chart is made of thousands of rows.
+    places = {
+        series_id: (cells.setdefault(key.protocol, {}), key.operation not in WITHOUT_LATENCY)
+        for series_id, key in series.items()
+    }
     for start, series_id, judged, errors, answered, sketch in rows:
-        key = series[series_id]
-        by_start = cells.setdefault(key.protocol, {})
+        by_start, has_latency = places[series_id]
         cell = by_start.get(start)
         if cell is None:
             cell = by_start[start] = _Cell()
         cell.judged += judged
         cell.errors += errors
         cell.answered += answered
-        if sketch and key.operation not in WITHOUT_LATENCY:
-            cell.sketch.merge(Sketch.from_bytes(sketch))
+        if has_latency and sketch:
+            cell.sketch.merge_bytes(sketch)
     return cells
 
 
