@@ -135,7 +135,7 @@ class Writer:
         False: they do not all come right behind what is stored, and must be looked at one by one, because a
         batch is stored as a whole or not at all.
         """
-        last_frame = self._recall(writes[0].process, writes[0].run_day).last_frame
+        last_frame = self._known(writes[0]).last_frame
         fresh = [write for write in writes if write.last_frame > last_frame]
         adjoin = all(one.last_frame == other.previous_frame for one, other in pairwise(fresh))
         if not fresh or not adjoin or fresh[0].previous_frame < last_frame:
@@ -144,10 +144,7 @@ class Writer:
 
     def _store(self, write: StreamWrite, store: Callable[[int, StreamWrite], int]) -> bool:
         """Store a batch, unless the stream is further already."""
-        known = self._processes.get(write.process)
-        if known is None or known.last_frame != write.previous_frame:
-            # Unless it is a repetition, another writer has been at it, and the rollups are not as remembered.
-            known = self._recall(write.process, write.run_day)
+        known = self._known(write)
         if not self._advance(known, write):
             return False
         if write.rows or write.lean:
@@ -161,6 +158,14 @@ class Writer:
         if write.gauges:
             self._bulk.gauges(known.id, write.gauges)
         return True
+
+    def _known(self, write: StreamWrite) -> _Stored:
+        """Return what is stored of the stream, from memory if the batch comes right behind that."""
+        known = self._processes.get(write.process)
+        if known is None or known.last_frame != write.previous_frame:
+            # Unless it is a repetition, another writer has been at it, and the rollups are not as remembered.
+            known = self._recall(write.process, write.run_day)
+        return known
 
     def _recall(self, process: str, run_day: int) -> _Stored:
         # Made when the run was opened; but a day's partition may have been dropped since.
