@@ -34,7 +34,7 @@ check: lint types contracts test ## Everything that .ci/run does
 
 faults: $(STAMP) ## Repetitions, kills, outages (long)
 	ci/debian mosquitto chromium
-	$(PY) -m pytest -m faults -n 4 --dist loadfile --ignore tests/faults $(ARGS)
+	$(PY) -m pytest -m faults -n 4 --ignore tests/faults $(ARGS)
 	$(PY) -m pytest -m faults tests/faults $(ARGS)
 
 bench: $(STAMP) ## Benchmarks: table, and benchmarks/results.json
