@@ -6,6 +6,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from postgres import PostgresServer, shared_server
@@ -22,6 +23,23 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 ENGINES = ("sqlite", "postgresql")
+# Where tests wait for processes, longest first: side by side with the many short ones they cost no time.
+SLOW = ("tests/e2e/", "tests/test_docs.py", "tests/faults/", "tests/recorder/", "tests/web/")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread tests over the processes of pytest-xdist, but keep together what shares a costly fixture."""
+    items.sort(key=_slowness)
+    for item in items:
+        fixtures: dict[str, Any] = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009 - not public
+        scopes = {one.scope for found in fixtures.values() for one in found}
+        shared = "::" if "module" in scopes else "::test_" if "class" in scopes else "["
+        item.add_marker(pytest.mark.xdist_group(item.nodeid.split(shared)[0]))
+
+
+def _slowness(item: pytest.Item) -> int:
+    return next((at for at, place in enumerate(SLOW) if item.nodeid.startswith(place)), len(SLOW))
 
 
 @pytest.fixture(scope="session")
