@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any
+from urllib.parse import urlsplit
 
 import websocket
 from gevent.lock import Semaphore
 from websocket import ABNF
 from websocket._handshake import CookieJar
+
+from streamlab_plugin.users.tls import Tls
 
 NORMAL = 1000
 PROTOCOL_ERROR = 1002
@@ -38,6 +43,16 @@ class HandshakeRefusedError(ConnectionError):
     def __init__(self, status: int) -> None:
         super().__init__(f"handshake refused with HTTP {status}")
         self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """What a client says in its handshake, and how it checks the server."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cookies: Mapping[str, str] = field(default_factory=dict)
+    subprotocols: tuple[str, ...] = ()
+    tls: Tls = field(default_factory=Tls)
 
 
 class _BufferedSocket(websocket.WebSocket):
@@ -69,27 +84,64 @@ class Connection:
         # What a killed writer left behind; it must go first or the peer would see garbage.
         self._unsent = b""
         self.close_sent = False
+        self.phases_ms: dict[str, float] = {}
+        self.on_pong: Callable[[bytes], None] | None = None
 
-    def open(
-        self, url: str, headers: Mapping[str, str], subprotocols: Sequence[str], timeout_s: float
-    ) -> None:
-        """Connect and shake hands.
+    def open(self, url: str, upgrade: Upgrade, timeout_s: float) -> None:
+        """Connect and shake hands within *timeout_s*; ``phases_ms`` says how long each part took.
+
+        Its keys are ``tcp_ms`` (with the look-up of the name), ``tls_ms`` for ``wss://``, ``handshake_ms``.
 
         Raises:
             HandshakeRefusedError: The server answered with another status than 101.
-            OSError, websocket.WebSocketException: It could not be reached or does not speak WebSocket.
+            OSError, websocket.WebSocketException: It could not be reached, its certificate is not to be
+                trusted, or it does not speak WebSocket.
         """
+        deadline = perf_counter() + timeout_s
+        sock = self._reach(url, upgrade.tls, deadline)
+        began = perf_counter()
+        cookies = "; ".join(f"{name}={value}" for name, value in upgrade.cookies.items())
         try:
             self._socket.connect(
-                url, header=dict(headers), subprotocols=list(subprotocols) or None, timeout=timeout_s
-            )
+                url, socket=sock, timeout=max(0.001, deadline - began), header=dict(upgrade.headers),
+                subprotocols=list(upgrade.subprotocols) or None, cookie=cookies or None,
+            )  # fmt: skip
         except websocket.WebSocketBadStatusException as error:
             # Its text carries the answer's headers and body, which belong into no error table.
             raise HandshakeRefusedError(error.status_code) from None
         finally:
             # The library keeps cookies for the whole process: one user's session would become everybody's.
             CookieJar.jar.clear()
+        self.phases_ms["handshake_ms"] = (perf_counter() - began) * 1000.0
         self._socket.settimeout(None)
+
+    def _reach(self, url: str, tls: Tls, deadline: float) -> socket.socket:
+        """Return a socket to the server of *url*, for ``wss://`` one that is encrypted."""
+        target = urlsplit(url)
+        is_tls = target.scheme == "wss"
+        began = perf_counter()
+        address = target.hostname or "", target.port or (443 if is_tls else 80)
+        sock = socket.create_connection(address, deadline - began)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connected = perf_counter()
+        self.phases_ms["tcp_ms"] = (connected - began) * 1000.0
+        if not is_tls:
+            sock.settimeout(max(0.001, deadline - connected))
+            return sock
+        try:
+            sock.settimeout(max(0.001, deadline - connected))
+            secured = tls.context().wrap_socket(sock, server_hostname=tls.server_name or target.hostname)
+        except BaseException:
+            sock.close()
+            raise
+        self.phases_ms["tls_ms"] = (perf_counter() - connected) * 1000.0
+        return secured
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The one that the server has chosen."""
+        chosen: str | None = self._socket.getsubprotocol()
+        return chosen
 
     def write(self, opcode: int, data: bytes) -> None:
         """Send one message as one frame.
@@ -139,7 +191,10 @@ class Connection:
                     self._pong(frame.data)
                 elif frame.opcode == ABNF.OPCODE_CLOSE:
                     raise self._closed_by_peer(frame.data)
-                elif frame.opcode != ABNF.OPCODE_PONG and (message := self._assembled(frame)):
+                elif frame.opcode == ABNF.OPCODE_PONG:
+                    if self.on_pong is not None:
+                        self.on_pong(frame.data)
+                elif message := self._assembled(frame):
                     return message
         except (OSError, websocket.WebSocketConnectionClosedException) as error:
             self._socket.shutdown()

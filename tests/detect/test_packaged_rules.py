@@ -43,6 +43,8 @@ class TestPackagedRules:
             (["slow_http"], record(latency_ms=200.1)),
             (["slow_http"], record(latency_ms=5000.0)),
             (["over_five_seconds"], record(latency_ms=5000.1)),
+            ([], ws(operation="push", direction="in", latency_ms=9000.0)),
+            (["stale_delivery"], mqtt(operation="deliver", direction="in", latency_ms=5000.1)),
             ([], record(operation="CONNECT", latency_ms=900.0)),
             (["timeout"], record(outcome="timeout", status=None, latency_ms=10000.0)),
             (["timeout"], ws(outcome="timeout", latency_ms=300.0)),

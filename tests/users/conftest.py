@@ -29,6 +29,7 @@ class Target:
 
     address: str
     log: Path
+    pid: int
 
     def noted(self, key: str) -> list[Any]:
         """Return all values of *key* in its log."""
@@ -50,13 +51,13 @@ def drive() -> Drive:
     return run
 
 
-def serve(script: str, log: Path) -> Iterator[tuple[str, Path]]:
-    """Start a target script and yield its port and log."""
-    command = [sys.executable, str(HERE / script), str(log)]
+def serve(script: str, log: Path, *arguments: str) -> Iterator[tuple[str, Path, int]]:
+    """Start a target script and yield its port, its log and its process id."""
+    command = [sys.executable, str(HERE / script), str(log), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            yield process.stdout.readline().strip(), log
+            yield process.stdout.readline().strip(), log, process.pid
         finally:
             process.terminate()
 
@@ -64,15 +65,15 @@ def serve(script: str, log: Path) -> Iterator[tuple[str, Path]]:
 @pytest.fixture
 def ws_target(tmp_path: Path) -> Iterator[Target]:
     """A WebSocket server."""
-    for port, log in serve("ws_target.py", tmp_path / "ws.log"):
-        yield Target(f"ws://127.0.0.1:{port}", log)
+    for port, log, pid in serve("ws_target.py", tmp_path / "ws.log"):
+        yield Target(f"ws://127.0.0.1:{port}", log, pid)
 
 
 @pytest.fixture
 def http_target(tmp_path: Path) -> Iterator[Target]:
     """An HTTP server."""
-    for port, log in serve("http_target.py", tmp_path / "http.log"):
-        yield Target(f"http://127.0.0.1:{port}", log)
+    for port, log, pid in serve("http_target.py", tmp_path / "http.log"):
+        yield Target(f"http://127.0.0.1:{port}", log, pid)
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import random
 import sys
 from typing import Any
@@ -13,6 +14,7 @@ from locust import task
 from recorder import Bench
 
 from streamlab_plugin.users import report
+from streamlab_plugin.users.tls import Tls
 from streamlab_plugin.users.websocket import WebSocketUser
 
 numbers = itertools.count(1)
@@ -80,6 +82,81 @@ def timeout() -> Any:
         return first
 
     return one_task(WebSocketUser, body, "/ws?late=1")
+
+
+def twice() -> Any:
+    """A reply that comes a second time."""
+
+    def body(user: Any) -> Any:
+        return [ask(user) is not None, ask(user) is not None]
+
+    return one_task(WebSocketUser, body, "/ws?twice=1")
+
+
+def nested() -> Any:
+    """Ids inside an object, in the reply elsewhere than in the request."""
+    body = {"seq": 1, "meta": {"version": 2}}
+    return one_task(
+        WebSocketUser,
+        lambda u: u.request(body, "sync"),
+        "/ws?bare=1",
+        correlation_field="meta.id",
+        reply_correlation_field="re.id",
+    )
+
+
+def handshake() -> Any:
+    """Cookies and subprotocols."""
+    return one_task(
+        WebSocketUser,
+        lambda u: [u.connect(), u.subprotocol],
+        "/ws",
+        ws_cookies={"session": "s1", "theme": "dark"},
+        ws_subprotocols=("sync.v1", "sync.v2"),
+    )
+
+
+def listen() -> Any:
+    """A user that only listens is cut off and comes back by itself."""
+
+    def body(user: Any) -> Any:
+        user.connect()
+        with gevent.Timeout(15):
+            while len(connected) < 3:
+                gevent.sleep(0.01)
+                if user._channel is not None and user._channel not in connected:
+                    connected.append(user._channel)
+                    user.send({"seq": next(numbers)}, "tell")
+                    user.send({"seq": next(numbers)}, "tell")
+        return True
+
+    connected: list[Any] = []
+    return one_task(WebSocketUser, body, "/ws?drop_every=2", keeps_connected=True, reconnect_delay_s=0.02)
+
+
+def slow_reader() -> Any:
+    """A user that takes its time over each of ten pushes."""
+    return one_task(WebSocketUser, lambda u: ask(u) is not None, "/ws?push=10", read_delay_s=0.02)
+
+
+def hung() -> Any:
+    """The server stops in mid-run; pings notice it."""
+
+    def body(user: Any) -> Any:
+        user.connect()
+        print("connected", file=sys.stderr, flush=True)
+        with gevent.Timeout(20):
+            while user._channel is not None:
+                gevent.sleep(0.01)
+        return True
+
+    return one_task(WebSocketUser, body, "/ws", ping_interval_s=0.05, ping_timeout_s=0.3)
+
+
+def trusted() -> Any:
+    """Over TLS, under the authority of the file in CA_FILE."""
+    tls = Tls(ca_file=os.environ.get("CA_FILE"), verify=os.environ.get("VERIFY") != "0")
+    return one_task(WebSocketUser, lambda u: ask(u) is not None, "/ws", tls=tls)
 
 
 def refused() -> Any:
