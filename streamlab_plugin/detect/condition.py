@@ -14,7 +14,8 @@ import re2
 
 from streamlab_plugin.core.errors import ConfigError
 from streamlab_plugin.core.record import PROTOCOLS
-from streamlab_plugin.detect.reading import Path, read_number, shown, unknown
+from streamlab_plugin.core.wording import shown
+from streamlab_plugin.detect.reading import Path, read_number, unknown
 
 NUMBER_FIELDS = ("latency_ms", "wait_ms", "size_bytes", "status")
 TEXT_FIELDS = (

@@ -5,7 +5,6 @@ A document is judged once, at load; nothing behind it needs to check a type agai
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import cast
 
 from streamlab_plugin.core.errors import ConfigError
+from streamlab_plugin.core.wording import choices, shown
 
 Path = tuple[str | int, ...]
 
@@ -102,15 +102,4 @@ def read_count(data: object, path: Path, *, low: int = 1) -> int:
 
 def unknown(what: str, value: object, known: Iterable[str], path: Path) -> ConfigError:
     """Build the error for a *value* that is none of *known*; the remedy names the nearest one, then all."""
-    names = tuple(known)
-    near = difflib.get_close_matches(str(value), names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return ConfigError(f"unknown {what} {shown(value)}", path=path, remedy=f"{hint}known: {', '.join(names)}")
-
-
-def shown(value: object) -> str:
-    """Return *value* for an error message, cut to 60 characters."""
-    if value is None:
-        return "nothing"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return ConfigError(f"unknown {what} {shown(value)}", path=path, remedy=choices(value, known))

@@ -5,12 +5,12 @@ The rooms beside this one have their own: siblings do not import each other.
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Iterable, Mapping
 from typing import cast
 
 from streamlab_plugin.core.errors import ConfigError
+from streamlab_plugin.core.wording import choices, shown
 
 Path = tuple[str | int, ...]
 
@@ -33,11 +33,7 @@ def refuse_unknown(data: Mapping[str, object], known: Iterable[str], path: Path)
     names = tuple(known)
     for key in data:
         if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ConfigError(
-                f"unknown key {key!r}", path=(*path, key), remedy=f"{hint}known: {', '.join(names)}"
-            )
+            raise ConfigError(f"unknown key {key!r}", path=(*path, key), remedy=choices(key, names))
 
 
 def read_key(data: Mapping[str, object], key: str, path: Path, remedy: str = "") -> object:
@@ -75,11 +71,3 @@ def read_count(data: object, path: Path, low: int = 0) -> int:
     if data < low:
         raise ConfigError(f"{data} is out of range", path=path, remedy=f"use {low} or more")
     return data
-
-
-def shown(value: object) -> str:
-    """Return *value* for an error message, cut to 60 characters."""
-    if value is None:
-        return "nothing"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -12,6 +12,7 @@ from typing import Any
 from streamlab_plugin.core.errors import ConfigError
 from streamlab_plugin.core.ledger import Ledger
 from streamlab_plugin.core.record import PROTOCOLS
+from streamlab_plugin.core.wording import shown
 from streamlab_plugin.slo.reading import (
     Path,
     read_count,
@@ -20,7 +21,6 @@ from streamlab_plugin.slo.reading import (
     read_number,
     read_text,
     refuse_unknown,
-    shown,
 )
 from streamlab_plugin.slo.verdict import ProtocolFacts, RunFacts
 

@@ -20,8 +20,9 @@ from streamlab_plugin.core.errors import (
     ConfigError,
 )
 from streamlab_plugin.core.ledger import LOSS_LIMIT, Ledger
+from streamlab_plugin.core.wording import shown
 from streamlab_plugin.slo.objective import MAX_ERROR_RATE, MAX_P95_LATENCY_MS, Objectives
-from streamlab_plugin.slo.reading import Path, read_key, read_mapping, read_number, read_text, shown
+from streamlab_plugin.slo.reading import Path, read_key, read_mapping, read_number, read_text
 
 MET = "met"
 BREACHED = "breached"

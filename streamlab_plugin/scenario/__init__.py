@@ -1,0 +1,1 @@
+"""Scenarios, faults, payloads: what load a test makes. Pure."""
