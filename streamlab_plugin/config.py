@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,16 @@ from typing import Any, TypeVar
 import yaml
 
 from streamlab_plugin.core.errors import ConfigError
+from streamlab_plugin.core.wording import shown
 from streamlab_plugin.detect.judge import compile_rules
 from streamlab_plugin.detect.rule import parse_rules
 from streamlab_plugin.privacy.policy import extended_policy, parse_policy
+from streamlab_plugin.scenario.document import parse_scenario
+from streamlab_plugin.scenario.scenario import Scenario
 from streamlab_plugin.slo.objective import parse_objectives
 
 T = TypeVar("T")
+Lines = dict[tuple[str | int, ...], int]
 
 DEFAULT_DATABASE_URL = "sqlite:///streamlab.db"
 _PACKAGE = Path(__file__).parent
@@ -31,6 +36,11 @@ _KINDS: dict[str, tuple[str, str, Callable[[object], object]]] = {
     "rules": ("STREAMLAB_RULES", "anomalies.yaml", lambda data: compile_rules(parse_rules(data).rules)),
     "slo": ("STREAMLAB_SLO", "slo.yaml", parse_objectives),
 }
+_LF = "\n"
+# What looks like a key in YAML or JSON.
+_KEY = re.compile(r"""["']?([A-Za-z_][A-Za-z0-9_]{0,59})["']?[ \t]*:""")
+# Far above what any document needs; a few lines of aliases of aliases would fill the memory.
+_MOST_VALUES = 100_000
 _KEYS = frozenset({"database", "key_file", *_KINDS})
 
 
@@ -166,51 +176,95 @@ def _plain(path: Path) -> Any:
     return read_yaml(path, lambda data: data)
 
 
+def read_scenario(path: Path) -> Scenario:
+    """Read a scenario, YAML or (in a file named ``*.json``) JSON.
+
+    Raises:
+        ConfigError: as for `read_yaml`, with a line for each problem of the document.
+    """
+    return read_yaml(path, lambda data: parse_scenario(data, parse_policy))
+
+
 def read_yaml(path: Path, check: Callable[[object], T]) -> T:
-    """Read one YAML document and return what *check* makes of it.
+    """Read one YAML or JSON document and return what *check* makes of it.
 
     Raises:
         ConfigError: missing, unreadable, no YAML, a key twice, or *check* refused; with file and line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # a name with a NUL byte, text that is not UTF-8
         raise ConfigError(f"{path}: cannot be read ({error})") from None
-    lines: dict[tuple[str | int, ...], int] = {}
+    lines: Lines = {}
+    try:
+        data = _json(text, lines) if path.suffix == ".json" else _yaml(text, lines)
+        return check(data)
+    except _SyntaxError as error:
+        keys = _KEY.findall(text, 0, error.at)  # a mistake in the syntax names a field too: the one before it
+        where = f"{path}:{text.count(_LF, 0, error.at) + 1}: {keys[-1] if keys else 'document'}"
+        raise ConfigError(f"{where}: not valid {error.language}: {error.what}") from None
+    except ConfigError as error:
+        located = [f"{path}:{_line(lines, one.path)}: {one}" for one in error.problems]
+        raise ConfigError(_LF.join(located)) from None
+
+
+class _SyntaxError(ConfigError):
+    """The text is no document; *at* counts characters."""
+
+    def __init__(self, language: str, what: str, at: int) -> None:
+        super().__init__(what)
+        self.language, self.at = language, at
+
+
+def _yaml(text: str, lines: Lines) -> Any:
+    """Return the document and put the line of each key and item into *lines*."""
     try:
         loader = yaml.SafeLoader(text)
         try:
             node = loader.get_single_node()
-            data = None if node is None else _construct(loader, node, (), lines)
+            return None if node is None else _construct(loader, node, (), lines)
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = mark.line + 1 if mark else 1
-        raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}:1: not valid YAML: {error}") from None
-    except ConfigError as error:
-        raise ConfigError(f"{path}:{_line(lines, error.path)}: {error}") from None
+        at = error.problem_mark.index if error.problem_mark else 0
+        raise _SyntaxError("YAML", error.problem or error.context or "no document", at) from None
+    except yaml.reader.ReaderError as error:
+        what = f"the character {error.character:#x} is not allowed"
+        raise _SyntaxError("YAML", what, error.position) from None
+    except RecursionError:
+        raise _SyntaxError("YAML", "it is nested too deeply", 0) from None
+
+
+def _json(text: str, lines: Lines) -> Any:
+    """Return the document by JSON's own rules, with lines where YAML can read it too: nearly always."""
     try:
-        return check(data)
-    except ConfigError as error:
-        raise ConfigError(f"{path}:{_line(lines, error.path)}: {error}") from None
+        data = json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise _SyntaxError("JSON", error.msg, error.pos) from None
+    except (ValueError, RecursionError) as error:
+        raise _SyntaxError("JSON", str(error), 0) from None
+    try:
+        # Tabs are white space in JSON, but not in YAML; within texts JSON does not allow them.
+        _yaml(text.replace("\t", " "), lines)
+    except _SyntaxError:
+        pass
+    return data
 
 
-def _construct(
-    loader: yaml.SafeLoader,
-    node: yaml.Node,
-    path: tuple[str | int, ...],
-    lines: dict[tuple[str | int, ...], int],
-) -> Any:
+def _refuse_constant(constant: str) -> float:
+    raise ValueError(f"{constant} is no number")
+
+
+def _construct(loader: yaml.SafeLoader, node: yaml.Node, path: tuple[str | int, ...], lines: Lines) -> Any:
     lines.setdefault(path, node.start_mark.line + 1)
+    if len(lines) > _MOST_VALUES:
+        raise ConfigError(f"more than {_MOST_VALUES:,} values", path=path, remedy="do not nest aliases")
     if isinstance(node, yaml.MappingNode):
         result: dict[Any, Any] = {}
         for key_node, value_node in node.value:
-            key = loader.construct_object(key_node, deep=True)
+            key = _scalar(loader, key_node, path)
             here = (*path, key if isinstance(key, (str, int)) else str(key))
             lines[here] = key_node.start_mark.line + 1
             if key in result:
@@ -219,10 +273,20 @@ def _construct(
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_construct(loader, child, (*path, index), lines) for index, child in enumerate(node.value)]
-    return loader.construct_object(node, deep=True)
+    return _scalar(loader, node, path)
 
 
-def _line(lines: Mapping[tuple[str | int, ...], int], path: tuple[str | int, ...]) -> int:
+def _scalar(loader: yaml.SafeLoader, node: yaml.Node, path: tuple[str | int, ...]) -> Any:
+    if not isinstance(node, yaml.ScalarNode):
+        raise ConfigError("a key cannot be a list or a mapping", path=path, remedy="use a text")
+    try:
+        return loader.construct_object(node)
+    except (ValueError, KeyError, AttributeError):  # a 13th month, !!bool maybe, !!timestamp soon
+        kind = node.tag.rpartition(":")[2]
+        raise ConfigError(f"{shown(node.value)} is no {kind}", path=path, remedy="put it in quotes") from None
+
+
+def _line(lines: Lines, path: tuple[str | int, ...]) -> int:
     """Return the line of *path*, or of the innermost part of it that the document has."""
     while path and path not in lines:
         path = path[:-1]

@@ -2,11 +2,14 @@
 
 StreamlabError            exit code
 ├── ConfigError           2   a file, option or value the user can correct
+│   └── DocumentError     2   several of them in one document
 ├── NoVerdictError        3   there is nothing to judge (no run, no data)
 └── InfrastructureError   4   database or recorder out of reach
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 EXIT_MET = 0
 EXIT_BREACHED = 1
@@ -39,10 +42,34 @@ class ConfigError(StreamlabError):
         self.path = path
         self.remedy = remedy
 
+    @property
+    def problems(self) -> tuple[ConfigError, ...]:
+        """Return what is wrong, one by one."""
+        return (self,)
+
     def __str__(self) -> str:
-        keys = ".".join(str(part) for part in self.path)
+        keys = ".".join(_printable(part) for part in self.path)
         text = f"{keys}: {self.what}" if keys else self.what
         return f"{text}; {self.remedy}" if self.remedy else text
+
+
+class DocumentError(ConfigError):
+    """Everything that is wrong with one document, a line for each."""
+
+    def __init__(self, problems: Sequence[ConfigError]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self._problems = tuple(problems)
+
+    @property
+    def problems(self) -> tuple[ConfigError, ...]:
+        """Return what is wrong, one by one."""
+        return self._problems
+
+
+def _printable(part: str | int) -> str:
+    """Return a key as it is, or quoted and cut where it would break the line that names it."""
+    text = str(part)
+    return text if text.isprintable() and len(text) <= 60 else f"{text[:57]!r}..."
 
 
 class NoVerdictError(StreamlabError):

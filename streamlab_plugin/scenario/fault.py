@@ -33,7 +33,7 @@ class Change:
 class Fault:
     """One kind of fault and when it strikes.
 
-    ``operations`` are named as in a record (``send``, ``publish``, ``POST``); empty means all that the kind can
+    ``operations`` are named as in a record (``send``, ``publish``, ``POST``); empty means all that it can
     touch. Seconds count from the start of the load; it strikes from ``from_s`` until before ``until_s``.
 
     ================  ================================================================================
