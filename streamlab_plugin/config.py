@@ -192,13 +192,15 @@ def read_yaml(path: Path, check: Callable[[object], T]) -> T:
         ConfigError: missing, unreadable, no YAML, a key twice, or *check* refused; with file and line.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        raw = path.read_bytes()
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file") from None
-    except (OSError, ValueError) as error:  # a name with a NUL byte, text that is not UTF-8
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
         raise ConfigError(f"{path}: cannot be read ({error})") from None
+    text = raw.decode("utf-8-sig", errors="replace")
     lines: Lines = {}
     try:
+        _check_encoding(raw)
         data = _json(text, lines) if path.suffix == ".json" else _yaml(text, lines)
         return check(data)
     except _SyntaxError as error:
@@ -216,6 +218,13 @@ class _SyntaxError(ConfigError):
     def __init__(self, language: str, what: str, at: int) -> None:
         super().__init__(what)
         self.language, self.at = language, at
+
+
+def _check_encoding(raw: bytes) -> None:
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        raise _SyntaxError("UTF-8", error.reason, len(raw[: error.start].decode())) from None
 
 
 def _yaml(text: str, lines: Lines) -> Any:

@@ -1,7 +1,7 @@
 """What messages are made of: seeded generators of JSON objects about synthetic people.
 
-Each message has a field ``correlation_id`` that is None: whoever sends it fills it in. No message holds a time of
-day, because the same seed has to give the same messages.
+Each message has a field ``correlation_id`` that is None: whoever sends it fills it in. No message holds a
+time of day, because the same seed has to give the same messages.
 """
 
 from __future__ import annotations
