@@ -37,6 +37,7 @@ _KINDS: dict[str, tuple[str, str, Callable[[object], object]]] = {
     "slo": ("STREAMLAB_SLO", "slo.yaml", parse_objectives),
 }
 _LF = "\n"
+_WHOLE = ("document",)  # what a problem names that belongs to no key
 # What looks like a key in YAML or JSON.
 _KEY = re.compile(r"""["']?([A-Za-z_][A-Za-z0-9_]{0,59})["']?[ \t]*:""")
 # Far above what any document needs; a few lines of aliases of aliases would fill the memory.
@@ -205,7 +206,7 @@ def read_yaml(path: Path, check: Callable[[object], T]) -> T:
         return check(data)
     except _SyntaxError as error:
         keys = _KEY.findall(text, 0, error.at)  # a mistake in the syntax names a field too: the one before it
-        where = f"{path}:{text.count(_LF, 0, error.at) + 1}: {keys[-1] if keys else 'document'}"
+        where = f"{path}:{text.count(_LF, 0, error.at) + 1}: {keys[-1] if keys else _WHOLE[0]}"
         raise ConfigError(f"{where}: not valid {error.language}: {error.what}") from None
     except ConfigError as error:
         located = [f"{path}:{_line(lines, one.path)}: {one}" for one in error.problems]
@@ -287,12 +288,13 @@ def _construct(loader: yaml.SafeLoader, node: yaml.Node, path: tuple[str | int, 
 
 def _scalar(loader: yaml.SafeLoader, node: yaml.Node, path: tuple[str | int, ...]) -> Any:
     if not isinstance(node, yaml.ScalarNode):
-        raise ConfigError("a key cannot be a list or a mapping", path=path, remedy="use a text")
+        raise ConfigError("a key cannot be a list or a mapping", path=path or _WHOLE, remedy="use a text")
     try:
         return loader.construct_object(node)
     except (ValueError, KeyError, AttributeError):  # a 13th month, !!bool maybe, !!timestamp soon
         kind = node.tag.rpartition(":")[2]
-        raise ConfigError(f"{shown(node.value)} is no {kind}", path=path, remedy="put it in quotes") from None
+        what = f"{shown(node.value)} is no {kind}"
+        raise ConfigError(what, path=path or _WHOLE, remedy="put it in quotes") from None
 
 
 def _line(lines: Lines, path: tuple[str | int, ...]) -> int:

@@ -139,3 +139,60 @@ class TestMistakes:
         with pytest.raises(ConfigError, match="database must be a text, got a dict") as caught:
             config.load({}, {})
         assert "hunter2" not in str(caught.value)
+
+
+class TestDocuments:
+    """`read_yaml`: YAML and JSON, and what is neither."""
+
+    @staticmethod
+    def read(name: str, content: str | bytes) -> object:
+        """Write a file and read it."""
+        path = Path(name)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return config.read_yaml(path, lambda data: data)
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ('{"a": 1e3, "b": "\\ud83d\\ude00"}', {"a": 1000.0, "b": "😀"}),
+            ('{\n\t"a":\t[true,\n\tnull]}', {"a": [True, None]}),
+            ('{"1": "yes", "date": "2026-01-01"}', {"1": "yes", "date": "2026-01-01"}),
+        ],
+    )
+    def test_json(self, text: str, expected: object) -> None:
+        """A file named so is read by JSON's rules, not YAML's."""
+        assert expected == self.read("a.json", text)
+
+    def test_a_byte_order_mark(self) -> None:
+        """It is no part of the document."""
+        assert {"a": 1} == self.read("a.yaml", "\ufeffa: 1") == self.read("a.json", '\ufeff{"a": 1}')
+
+    @pytest.mark.parametrize(
+        ("name", "content", "expected"),
+        [
+            ("a.json", '{"a": 1,\n\t"b": 2,\n\t"b": 3}', "a.json:3: b: the key 'b' appears twice"),
+            ("a.json", '{"a": 1,\n"b": NaN}', "a.json:1: document: not valid JSON: NaN is no number"),
+            ("a.json", '{"a": 1,\n"b": }', "a.json:2: b: not valid JSON: Expecting value"),
+            ("a.json", "", "a.json:1: document: not valid JSON"),
+            ("a.yaml", b"a: 1\nb: \xff\n", "a.yaml:2: b: not valid UTF-8"),
+            ("a.yaml", "a: 1\nb: \x07\n", "a.yaml:2: b: not valid YAML: the character 0x7 is not allowed"),
+            ("a.yaml", "a: 1\nb: 2026-13-45\n", "a.yaml:2: b: '2026-13-45' is no timestamp; put"),
+            ("a.yaml", "a: !!bool maybe\n", "a.yaml:1: a: 'maybe' is no bool"),
+            ("a.yaml", "a:\n  ? [1, 2]\n  : 3\n", "a.yaml:1: a: a key cannot be a list or a mapping"),
+            ("a.yaml", "a: &x [*x]\n", "a.yaml:1: document: not valid YAML: it is nested too deeply"),
+            ("a.yaml", "[" * 5000, "a.yaml:1: document: not valid YAML: it is nested too deeply"),
+        ],
+    )  # fmt: skip
+    def test_what_cannot_be_read(self, name: str, content: str | bytes, expected: str) -> None:
+        """One line with file, line and the key at or before it."""
+        with pytest.raises(ConfigError) as caught:
+            self.read(name, content)
+        assert str(caught.value).startswith(expected)
+        assert "\n" not in str(caught.value)
+
+    def test_aliases_of_aliases(self) -> None:
+        """A few lines that would become a billion values are refused."""
+        lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+        lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+        with pytest.raises(ConfigError, match="more than 100,000 values; do not nest aliases"):
+            self.read("a.yaml", "\n".join(lines))

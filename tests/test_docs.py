@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -36,6 +37,7 @@ from streamlab_plugin.cli.main import cli
 from streamlab_plugin.core import errors
 from streamlab_plugin.core.ledger import SPOOL_FULL
 from streamlab_plugin.link import message
+from streamlab_plugin.scenario.document import json_schema
 from streamlab_plugin.store.engine import open_store
 from streamlab_plugin.store.migrate import migrate
 
@@ -239,6 +241,28 @@ class TestConfiguration:
         """The keys of the table are exactly those that are accepted."""
         named = set(first_cells(section(self.PAGE, "streamlab.yaml")))
         assert config._KEYS == named
+
+
+class TestScenarios:
+    """docs/scenarios.md names every key of a scenario file."""
+
+    PAGE = ROOT / "docs" / "scenarios.md"
+
+    @staticmethod
+    def keys(schema: Any) -> Iterator[str]:
+        """Yield the keys that a JSON schema describes, in their documented spelling."""
+        for one in (
+            schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+        ):
+            yield from TestScenarios.keys(one)
+        if isinstance(schema, dict) and isinstance(properties := schema.get("properties"), dict):
+            for name, one in properties.items():
+                if "description" in one and not one["description"].startswith("The same as"):
+                    yield name
+
+    def test_every_key(self) -> None:
+        """The first columns of the tables name exactly the keys of the published schema."""
+        assert set(self.keys(json_schema())) == set(first_cells(prose(self.PAGE)))
 
 
 class TestDependencies:

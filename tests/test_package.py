@@ -101,7 +101,7 @@ class TestWheel:
     @pytest.mark.parametrize(
         ("folder", "names"),
         [
-            ("rules", {"anomalies.yaml", "privacy.yaml", "slo.yaml"}),
+            ("rules", {"anomalies.yaml", "privacy.yaml", "slo.yaml", "scenario.schema.json", "scenarios"}),
             ("locustfiles", {"demo.py"}),
             ("dashboards", {"streamlab-sqlite.json"}),
         ],
@@ -112,6 +112,11 @@ class TestWheel:
         found = Path(python(code, installed, PYTHONPATH=str(installed)).strip())
         assert found.is_relative_to(installed)
         assert names <= {path.name for path in found.iterdir()}
+
+    def test_scenarios(self, installed: Path) -> None:
+        """The packaged scenarios are valid where they are installed."""
+        code = "from streamlab_plugin.cli.main import cli; cli(['scenario', 'list'])"
+        assert "backlog-drain" in python(code, installed, PYTHONPATH=str(installed))
 
     def test_settings_load(self, installed: Path) -> None:
         """The packaged documents are valid where they are installed."""
