@@ -120,7 +120,7 @@ def _own_file(environment: Mapping[str, str]) -> tuple[Mapping[str, Any], Path]:
     path = Path(named) if named else Path("streamlab.yaml")
     if not named and not path.is_file():
         return {}, path
-    data = read_yaml(path, _check_own)
+    data = read_document(path, _check_own)
     return data or {}, path
 
 
@@ -153,7 +153,7 @@ def _document(kind: str, path: Path, parse: Callable[[object], object]) -> Any:
         kept["data"] = data
         return data
 
-    read_yaml(path, check)
+    read_document(path, check)
     return kept["data"]
 
 
@@ -174,19 +174,19 @@ def _merged(base: Any, own: Mapping[str, Any]) -> Any:
 
 
 def _plain(path: Path) -> Any:
-    return read_yaml(path, lambda data: data)
+    return read_document(path, lambda data: data)
 
 
 def read_scenario(path: Path) -> Scenario:
     """Read a scenario, YAML or (in a file named ``*.json``) JSON.
 
     Raises:
-        ConfigError: as for `read_yaml`, with a line for each problem of the document.
+        ConfigError: as for `read_document`, with a line for each problem of the document.
     """
-    return read_yaml(path, lambda data: parse_scenario(data, parse_policy))
+    return read_document(path, lambda data: parse_scenario(data, parse_policy))
 
 
-def read_yaml(path: Path, check: Callable[[object], T]) -> T:
+def read_document(path: Path, check: Callable[[object], T]) -> T:
     """Read one YAML or JSON document and return what *check* makes of it.
 
     Raises:

@@ -142,14 +142,14 @@ class TestMistakes:
 
 
 class TestDocuments:
-    """`read_yaml`: YAML and JSON, and what is neither."""
+    """`read_document`: YAML and JSON, and what is neither."""
 
     @staticmethod
     def read(name: str, content: str | bytes) -> object:
         """Write a file and read it."""
         path = Path(name)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return config.read_yaml(path, lambda data: data)
+        return config.read_document(path, lambda data: data)
 
     @pytest.mark.parametrize(
         ("text", "expected"),

@@ -20,7 +20,7 @@ class Change:
     rename    the field's new name
     remove    None
     retype    the new type: ``string``, ``number``, ``boolean``, ``null``, ``list`` or ``object``
-    add       the new field's value: a text, a number, a truth value or None
+    add       the new field's value: a text, a number, True or False
     ========  ==========================================================================================
     """
 

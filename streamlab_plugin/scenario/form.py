@@ -79,7 +79,8 @@ class Text:
     def read(self, data: object, path: Path) -> str:
         """Return the text."""
         if not isinstance(data, str):
-            raise ConfigError(f"expected a text, got {shown(data)}", path=path, remedy="put it in quotes")
+            got = "" if self.secretive else f", got {shown(data)}"
+            raise ConfigError(f"expected a text{got}", path=path, remedy="put it in quotes")
         if len(data) > self.longest:
             raise ConfigError(
                 f"a text of {len(data):,} characters is too long",

@@ -181,10 +181,11 @@ class TestRefusal:
         ]
         assert 5 == len(str(caught.value).splitlines())
 
-    def test_a_password_is_not_repeated(self) -> None:
+    @pytest.mark.parametrize("endpoint", ["http://me:secret@h", ["http://me:secret@h"]])
+    def test_a_password_is_not_repeated(self, endpoint: object) -> None:
         """An endpoint that is refused may hold one."""
         with pytest.raises(ConfigError) as caught:
-            parse_scenario(changed(SMALL, endpoint="http://me:secret@h"))
+            parse_scenario(changed(SMALL, endpoint=endpoint))
         assert "secret" not in str(caught.value)
 
     @given(
