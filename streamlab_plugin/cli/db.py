@@ -15,7 +15,8 @@ from sqlalchemy import Connection, Engine
 
 from streamlab_plugin import config
 from streamlab_plugin.cli.ordering import carry_out
-from streamlab_plugin.cli.reading import day_and_time, printable
+from streamlab_plugin.cli.printable import printable
+from streamlab_plugin.cli.reading import day_and_time
 from streamlab_plugin.core.errors import EXIT_INFRASTRUCTURE, InfrastructureError
 from streamlab_plugin.link.place import socket_path
 from streamlab_plugin.store import health_queries, queries

@@ -13,7 +13,8 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from streamlab_plugin.cli.reading import Moment, moment, printable, read
+from streamlab_plugin.cli.printable import printable
+from streamlab_plugin.cli.reading import Moment, moment, read
 from streamlab_plugin.core.record import OUTCOMES, PROTOCOLS
 from streamlab_plugin.store import queries
 from streamlab_plugin.store.record_queries import RecordFilter

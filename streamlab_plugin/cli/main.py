@@ -17,6 +17,7 @@ _COMMANDS = {
     "demo": ("streamlab_plugin.cli.demo", "demo", "Run the demo: a misbehaving target under a mixed load."),
     "events": ("streamlab_plugin.cli.events", "events", "Show recorded requests."),
     "locust": ("streamlab_plugin.cli.locust", "locust", "Run Locust with Streamlab on any locustfile."),
+    "probe": ("streamlab_plugin.cli.probe", "probe", "Ask a target whether it is there and lets us in."),
     "retention": ("streamlab_plugin.cli.retention", "retention", "Show, set and apply retention."),
     "runs": ("streamlab_plugin.cli.runs", "runs", "List, show, export, stop, tag and reconcile runs."),
     "scenario": ("streamlab_plugin.cli.scenario", "scenario", "Generate, check and show scenarios."),

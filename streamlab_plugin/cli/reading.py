@@ -1,4 +1,4 @@
-"""What reading commands share: the way to the database, times as people give them, text safe to print."""
+"""What reading commands share: the way to the database, and times as people give them."""
 
 from __future__ import annotations
 
@@ -79,8 +79,3 @@ def time_of_day(at: float) -> str:
 def milliseconds(value: float | None) -> str:
     """Return a latency for people."""
     return "-" if value is None else f"{value:.1f} ms"
-
-
-def printable(value: str) -> str:
-    """Return *value* without what a terminal would obey: names and messages come from elsewhere."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in value)

@@ -7,7 +7,8 @@ import json
 import click
 
 from streamlab_plugin.cli.ordering import carry_out
-from streamlab_plugin.cli.reading import printable, read
+from streamlab_plugin.cli.printable import printable
+from streamlab_plugin.cli.reading import read
 from streamlab_plugin.core.errors import ConfigError
 from streamlab_plugin.store import queries
 from streamlab_plugin.store.run_changes import check_tag_name, check_tag_value

@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.markup import escape
 
-from streamlab_plugin.cli.reading import day_and_time, milliseconds, printable, time_of_day
+from streamlab_plugin.cli.printable import printable
+from streamlab_plugin.cli.reading import day_and_time, milliseconds, time_of_day
 from streamlab_plugin.core.ledger import Ledger
 from streamlab_plugin.store import queries
 

@@ -12,7 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import Connection
 
-from streamlab_plugin.cli.reading import Moment, day_and_time, moment, printable, read
+from streamlab_plugin.cli.printable import printable
+from streamlab_plugin.cli.reading import Moment, day_and_time, moment, read
 from streamlab_plugin.cli.run_export import export_command
 from streamlab_plugin.cli.run_orders import parse_tag, reconcile_command, stop_command, tag_command
 from streamlab_plugin.cli.run_view import Shown, shown_dict, shown_lines
