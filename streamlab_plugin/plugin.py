@@ -21,7 +21,7 @@ import locust
 from gevent.event import Event
 from locust.runners import MasterRunner, WorkerRunner
 
-from streamlab_plugin import config
+from streamlab_plugin import config, preflight
 from streamlab_plugin.core.errors import EXIT_NO_VERDICT, StreamlabError
 from streamlab_plugin.privacy.log import install_cleaning
 from streamlab_plugin.session import VERDICT_S, Session
@@ -156,6 +156,7 @@ class Plugin:
         if environment.parsed_options is None:
             environment.parsed_options = Namespace()
         options = environment.parsed_options
+        self._check_machine(environment=environment)
         if session.role == "worker":
             session.join_run(
                 getattr(options, "streamlab_run", None), getattr(options, "streamlab_database", None)
@@ -167,6 +168,11 @@ class Plugin:
             workers=_workers(environment.runner),
         )
         options.streamlab_database = fingerprint(session.settings.database_url)
+
+    @guarded
+    def _check_machine(self, environment: Any) -> None:
+        workers = len(_workers(environment.runner))
+        preflight.before_test(environment, role_of(environment.runner), workers)
 
     @guarded
     def on_test_stop(self, environment: Any, **_arguments: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -83,3 +84,14 @@ class TestTargets:
             checks = check_targets([bad, good], 5)
         assert [True, False] == [check.is_problem for check in checks]
         assert f"mqtt://{bad.place}: nothing listens on {bad.place}" == checks[0].text
+
+    def test_none_answers(self) -> None:
+        """One that does not even accept is given up after the time that it may take."""
+        with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            for filler in (first, second):
+                filler.setblocking(False)
+                filler.connect_ex(full.getsockname())
+            (check,) = check_targets([Address("ws", "127.0.0.1", full.getsockname()[1])], 0.3)
+        assert check.text.endswith("no answer within 0.3 s, in phase tcp")
