@@ -33,6 +33,15 @@ _count = click.option(
 _json = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 
 
+def _utf8(text: str) -> str:
+    """Refuse what the shell passed and no protocol can: bytes that are not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("this text is not UTF-8") from None
+    return text
+
+
 def _shared(command: _Command) -> _Command:
     return _timeout(_count(_json(command)))
 
@@ -43,8 +52,10 @@ def probe() -> None:
 
 
 @probe.command("ws")
-@click.argument("url")
-@click.option("--message", default=None, metavar="TEXT", help="Send this; 'heartbeat' is a JSON object.")
+@click.argument("url", type=_utf8)
+@click.option(
+    "--message", type=_utf8, default=None, metavar="TEXT", help="Send this; 'heartbeat' is a JSON object."
+)
 @click.option("--expect-reply", is_flag=True, help="Wait for the first message that comes after it.")
 @_shared
 def ws_command(url: str, message: str | None, expect_reply: bool, **shared: Any) -> None:
@@ -59,12 +70,21 @@ def ws_command(url: str, message: str | None, expect_reply: bool, **shared: Any)
 
 
 @probe.command("mqtt")
-@click.argument("url")
-@click.option("--topic", default=mqtt.DEFAULT_TOPIC, show_default=True, help="Where the message goes.")
+@click.argument("url", type=_utf8)
+@click.option(
+    "--topic",
+    type=_utf8,
+    default=mqtt.DEFAULT_TOPIC,
+    show_default=True,
+    metavar="TEXT",
+    help="Where the message goes.",
+)
 @click.option("--qos", type=click.IntRange(0, 2), default=1, show_default=True, help="Of the message.")
 @click.option("--mqtt-version", type=click.Choice(tuple(mqtt.VERSIONS)), default="3.1.1", show_default=True,
               help="Version of the protocol.")  # fmt: skip
-@click.option("--username", default=None, metavar="NAME", help=f"User; password from {PASSWORD_VARIABLE}.")
+@click.option(
+    "--username", type=_utf8, default=None, metavar="NAME", help=f"User; password from {PASSWORD_VARIABLE}."
+)
 @click.option("--sys", "wants_sys", is_flag=True, help="Show what the broker tells about itself.")
 @_shared
 def mqtt_command(
@@ -77,15 +97,16 @@ def mqtt_command(
             "a password in the URL can be read by everybody on this machine",
             remedy=f"put it into {PASSWORD_VARIABLE}",
         )
+    password = os.environ.get(PASSWORD_VARIABLE)
     question = mqtt.MqttQuestion(
         topic, qos, mqtt.VERSIONS[mqtt_version], username or address.user,
-        os.environ.get(PASSWORD_VARIABLE), wants_sys,
+        None if password is None else _utf8(password), wants_sys,
     )  # fmt: skip
     _ask(dataclasses.replace(address, path=""), lambda one: mqtt.probe(one, question), **shared)
 
 
 @probe.command("http")
-@click.argument("url")
+@click.argument("url", type=_utf8)
 @click.option("--expect-status", type=click.IntRange(100, 999), default=None, metavar="NUMBER",
               help="The only status that is ok; without it any from 200 to 399.")  # fmt: skip
 @_shared
@@ -95,7 +116,7 @@ def http_command(url: str, expect_status: int | None, **shared: Any) -> None:
 
 
 @probe.command("tls")
-@click.argument("place", metavar="HOST:PORT")
+@click.argument("place", type=_utf8, metavar="HOST:PORT")
 @click.option("--min-version", type=click.Choice(tls.VERSIONS), default="1.2", show_default=True,
               help="An older version of TLS is not ok.")  # fmt: skip
 @click.option("--warn-days", type=click.IntRange(0, 10_000), default=30, show_default=True, metavar="NUMBER",
@@ -111,7 +132,7 @@ def tls_command(place: str, min_version: str, warn_days: int, **shared: Any) -> 
 @probe.command("preflight")
 @click.option("--users", type=click.IntRange(1, 10_000_000), required=True, metavar="NUMBER",
               help="Simulated users in one process.")  # fmt: skip
-@click.option("--host", default=None, metavar="URL", help="Their target.")
+@click.option("--host", type=_utf8, default=None, metavar="URL", help="Their target.")
 @_timeout
 @_json
 def preflight_command(users: int, host: str | None, timeout_s: float, as_json: bool) -> None:

@@ -18,7 +18,7 @@ _VERSIONS = {9: "0.9", 10: "1.0", 11: "1.1"}
 
 
 def probe(attempt: Attempt, expected: int | None = None) -> None:
-    """GET the address, follow no redirect, and read the body (at most 1 MiB, and no event stream).
+    """GET the address, follow no redirect; read a good answer's body (at most 1 MiB, no event stream).
 
     Args:
         attempt: Where to, and how long.
@@ -46,6 +46,7 @@ def probe(attempt: Attempt, expected: int | None = None) -> None:
         attempt.timings_ms["first_byte"] = (response.first_byte_at - began) * 1e3
         attempt.facts["http_version"] = _VERSIONS.get(response.version, "?")
         attempt.facts["status"] = response.status
+        _judge(response.status, expected)
         attempt.phase_name = "body"
         if not (response.getheader("Content-Type") or "").startswith("text/event-stream"):
             _read_body(attempt, response)
@@ -53,7 +54,6 @@ def probe(attempt: Attempt, expected: int | None = None) -> None:
         raise Failure(PROTOCOL, f"the connection was closed in phase {attempt.phase_name}") from None
     except HTTPException:
         raise Failure(PROTOCOL, "what came is no answer in HTTP") from None
-    judge(response.status, expected)
 
 
 def _read_body(attempt: Attempt, response: HTTPResponse) -> None:
@@ -64,7 +64,7 @@ def _read_body(attempt: Attempt, response: HTTPResponse) -> None:
         raise Failure(PROTOCOL, f"the body ended {response.length} bytes too early")
 
 
-def judge(status: int, expected: int | None) -> None:
+def _judge(status: int, expected: int | None) -> None:
     """Raise a Failure unless *status* is the expected one, or from 200 to 399 where none is expected."""
     if status == expected or (expected is None and 200 <= status <= 399):
         return

@@ -27,7 +27,7 @@ _LONGEST_TOPIC_BYTES = 65_535
 _REFUSALS = (134, 135, 138, 140)
 _UNSUPPORTED_VERSION = 132
 _FIRST_ERROR = 128
-# What brokers tell about themselves; the last part of the topic is the name of the fact.
+# What brokers tell about themselves, and the name of the fact that it becomes.
 _SYS_TOPICS = {
     "$SYS/broker/version": "broker_version",
     "$SYS/broker/uptime": "broker_uptime",
@@ -65,7 +65,7 @@ class MqttQuestion:
 
     def __post_init__(self) -> None:
         topic = self.topic
-        size = len(topic.encode("utf-8", "surrogateescape"))
+        size = len(topic.encode())
         if not 0 < size <= _LONGEST_TOPIC_BYTES or topic.startswith("$") or any(c in topic for c in "+#\0"):
             raise ConfigError(
                 f"{topic[:100]!r} is no topic to publish to", remedy="give one without +, # and a leading $"

@@ -30,10 +30,10 @@ def probe(attempt: Attempt, min_version: str = "1.2", warn_days: float = 30) -> 
         TimeoutError: it took too long.
     """
     facts = attempt.facts
-    facts |= {"chain_is_valid": True, "host_matches": True}
     problems: list[str] = []
     try:
         certificate = _shake_hands(attempt, ssl.create_default_context()).getpeercert()
+        facts |= {"chain_is_valid": True, "host_matches": True}
     except UntrustedError as failure:
         certificate = _inspect(attempt, problems)
         problems = problems or [failure.reason]
@@ -59,6 +59,7 @@ def _inspect(attempt: Attempt, problems: list[str]) -> dict[str, Any] | None:
     encoded = _shake_hands(attempt, anything).getpeercert(binary_form=True)
     chain = ssl.create_default_context()
     chain.check_hostname = False
+    attempt.facts |= {"chain_is_valid": True, "host_matches": True}
     try:
         _shake_hands(attempt, chain)
     except UntrustedError as failure:

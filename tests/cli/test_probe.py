@@ -71,6 +71,18 @@ class TestCommand:
         assert "Traceback" not in result.stdout
         assert "hunter2" not in result.stdout
 
+    @pytest.mark.parametrize(
+        "arguments",
+        [("http", b"http://h/\xff"), ("mqtt", "mqtt://h", "--topic", b"\xff")],
+        ids=["URL", "topic"],
+    )
+    def test_bytes_that_are_no_text(self, tmp_path: Path, arguments: tuple[Any, ...]) -> None:
+        """So is what is not UTF-8."""
+        result = Place(tmp_path).streamlab("probe", *arguments)
+        assert 2 == result.returncode, result.stdout
+        assert "not UTF-8" in result.stdout
+        assert "Traceback" not in result.stdout
+
 
 class TestMqttPassword:
     """Where the password comes from."""

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from probe_peers import Ask, Certificates, encrypted, raw_server
+from probe_peers import Ask, Certificates, closed_port, encrypted, raw_server
 
 from streamlab_plugin.probe import tls
 
@@ -78,6 +78,15 @@ class TestBad:
             True
         ] * 2
         assert ("the certificate expires in 9 days",) == answer.warnings
+
+
+class TestNoCertificate:
+    """Nothing is said of a certificate that was never seen."""
+
+    def test_refused(self, ask: Ask) -> None:
+        """A port that nobody listens on."""
+        answer = ask(f"tls://127.0.0.1:{closed_port()}", tls.probe)
+        assert ("refused", {}) == (answer.outcome, answer.facts)
 
 
 class TestVersion:
