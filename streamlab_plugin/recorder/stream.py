@@ -38,7 +38,9 @@ LAST_SECOND = 2**31 - 1
 SIZE_LIMIT = 2**40
 LATENCY_LIMIT_MS = 1e10
 # Operations that have no answer of their own to wait for.
-_UNANSWERED = frozenset({"connect", "close", "push", "deliver", "subscribe", "ping", "late", "orphan"})
+_UNANSWERED = frozenset(
+    {"connect", "close", "push", "deliver", "subscribe", "ping", "late", "orphan", "first_event", "event"}
+)
 _OUTCOME_CODES: dict[str, int] = {name: code for code, name in enumerate(OUTCOMES)}
 _encode = msgspec.json.encode
 

@@ -46,6 +46,8 @@ class TestPackagedRules:
             ([], ws(operation="push", direction="in", latency_ms=9000.0)),
             (["stale_delivery"], mqtt(operation="deliver", direction="in", latency_ms=5000.1)),
             ([], record(operation="CONNECT", latency_ms=900.0)),
+            ([], record(operation="first_event", direction="in", status=None, latency_ms=9000.0)),
+            ([], record(operation="event", direction="in", status=None, latency_ms=900.0)),
             (["timeout"], record(outcome="timeout", status=None, latency_ms=10000.0)),
             (["timeout"], ws(outcome="timeout", latency_ms=300.0)),
             ([], ws(latency_ms=100.0)),
