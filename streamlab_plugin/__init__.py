@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from streamlab_plugin.plugin import install as install
     from streamlab_plugin.users.http import HttpUser as HttpUser
+    from streamlab_plugin.users.http_requests import RequestsUser as RequestsUser
     from streamlab_plugin.users.mqtt import MqttUser as MqttUser
     from streamlab_plugin.users.websocket import WebSocketUser as WebSocketUser
 
 __version__ = "0.1.0"
-__all__ = ["HttpUser", "MqttUser", "WebSocketUser", "install"]
+__all__ = ["HttpUser", "MqttUser", "RequestsUser", "WebSocketUser", "install"]
 
 _HOMES = {
     "install": "streamlab_plugin.plugin",
     "HttpUser": "streamlab_plugin.users.http",
     "MqttUser": "streamlab_plugin.users.mqtt",
+    "RequestsUser": "streamlab_plugin.users.http_requests",
     "WebSocketUser": "streamlab_plugin.users.websocket",
 }
 

@@ -14,7 +14,7 @@ import pytest
 import streamlab_plugin
 
 ROOT = Path(__file__).parents[1]
-PUBLIC = ["HttpUser", "MqttUser", "WebSocketUser", "install"]
+PUBLIC = ["HttpUser", "MqttUser", "RequestsUser", "WebSocketUser", "install"]
 
 
 def python(code: str, folder: Path, **variables: str) -> str:
@@ -31,7 +31,7 @@ class TestNames:
     """What ``streamlab_plugin`` offers."""
 
     def test_public_names(self) -> None:
-        """The public names are these four."""
+        """The public names are these five."""
         assert sorted(streamlab_plugin.__all__) == PUBLIC
 
     def test_they_resolve_and_nothing_else_is_offered(self, tmp_path: Path) -> None:

@@ -76,6 +76,19 @@ def http_target(tmp_path: Path) -> Iterator[Target]:
         yield Target(f"http://127.0.0.1:{port}", log, pid)
 
 
+@pytest.fixture
+def sse_target(tmp_path: Path) -> Iterator[Target]:
+    """A server of event streams."""
+    for port, log, pid in serve("sse_target.py", tmp_path / "sse.log"):
+        yield Target(f"http://127.0.0.1:{port}", log, pid)
+
+
+@pytest.fixture(params=["fast", "requests"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """HttpUser, and RequestsUser."""
+    return str(request.param)
+
+
 @dataclass
 class Broker:
     """A mosquitto and its log; the port above wants a password that nobody has."""

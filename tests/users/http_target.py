@@ -2,7 +2,9 @@
 
 Run as ``python http_target.py LOG``; prints its port. ``/ok`` answers JSON with the request's correlation id,
 ``/text`` text, ``/slow`` after ``ms``, ``/status`` with ``code``, ``/big`` with JSON above the payload limit,
-``/broken`` with an encoding that nobody knows.
+``/broken`` with an encoding that nobody knows, ``/lie`` with gzip that is none, ``/bytes`` with a status of
+``code`` and no UTF-8, ``/none`` with 204, ``/odd`` with a redirect to where no client goes, ``/hal`` with
+JSON of a type of its own.
 """
 
 from __future__ import annotations
@@ -16,6 +18,9 @@ from urllib.parse import parse_qsl
 import gevent
 from gevent.pywsgi import WSGIServer
 
+TYPES = {"/text": "text/plain", "/hal": "application/hal+JSON", "/bytes": "application/octet-stream"}
+ENCODINGS = {"/broken": "zstd", "/lie": "gzip"}
+
 
 def main(path: str) -> None:
     """Serve on a free port until killed."""
@@ -26,15 +31,24 @@ def main(path: str) -> None:
         asked = dict(parse_qsl(environ["QUERY_STRING"]))
         correlation_id = environ.get("HTTP_X_CORRELATION_ID")
         with log.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps({"seen": int(asked.get("seq", 0)), "id": correlation_id}) + "\n")
+            noted = {"seen": int(asked.get("seq", 0)), "id": correlation_id}
+            lines.write(json.dumps({**noted, "trace": environ.get("HTTP_TRACEPARENT")}) + "\n")
         place = environ["PATH_INFO"]
         if place == "/slow":
             gevent.sleep(int(asked["ms"]) / 1000)
-        status = f"{asked['code']} Said" if place == "/status" else "200 OK"
-        headers = [("Content-Type", "text/plain" if place == "/text" else "application/json; charset=utf-8")]
-        if place == "/broken":
-            headers.append(("Content-Encoding", "zstd"))
+        status = f"{asked['code']} Said" if "code" in asked else "200 OK"
+        headers = [("Content-Type", TYPES.get(place, "application/json; charset=utf-8"))]
+        if place in ENCODINGS:
+            headers.append(("Content-Encoding", ENCODINGS[place]))
+        if place == "/odd":
+            status = "302 Found"
+            headers.append(("Location", "odd://x/"))
+        if place == "/none":
+            start("204 No Content", [])
+            return []
         start(status, headers)
+        if place == "/bytes":
+            return [b"\xff\xfe"]
         return [json.dumps({"id": correlation_id, "fill": "x" * (70_000 if place == "/big" else 0)}).encode()]
 
     server = WSGIServer(("127.0.0.1", 0), serve, log=None)

@@ -1,4 +1,7 @@
-"""Drive HttpUser in a process of its own: ``python run_http.py SCENARIO URL [SEED]``; prints JSON."""
+"""Drive an HTTP user in a process of its own: ``python run_http.py KIND:SCENARIO URL [SEED]``; prints JSON.
+
+KIND is ``fast`` for HttpUser and ``requests`` for RequestsUser.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,18 @@ from typing import Any
 
 import gevent
 from locust import FastHttpUser, task
+from locust import HttpUser as LocustHttpUser
 from locust.exception import RescheduleTask
 from recorder import Bench
 
 from streamlab_plugin.users.http import HttpUser
+from streamlab_plugin.users.http_requests import RequestsUser
 
+KINDS = {"fast": (HttpUser, FastHttpUser), "requests": (RequestsUser, LocustHttpUser)}
 numbers = itertools.count(1)
 
 
-def one_task(body: Any, base: Any = HttpUser, **attributes: Any) -> dict[str, Any]:
+def one_task(body: Any, base: Any = None, **attributes: Any) -> dict[str, Any]:
     """Run *body* once in one user and return the rows, what it returned, and Locust's own table."""
     returned: list[Any] = []
 
@@ -29,7 +35,7 @@ def one_task(body: Any, base: Any = HttpUser, **attributes: Any) -> dict[str, An
             returned.append(f"{type(error).__name__}: {error}")
         gevent.sleep(60)
 
-    one = type("Web", (base,), {"host": URL, "tasks": [once], **attributes})
+    one = type("Web", (base or BASE,), {"host": URL, "tasks": [once], **attributes})
     bench = Bench(one)
     bench.run(1, lambda: returned)
     table = {
@@ -63,7 +69,19 @@ def own_header() -> Any:
 
 def timeout() -> Any:
     """No answer within the network timeout."""
-    return one_task(lambda u: u.client.get("/slow?ms=2000").status_code, network_timeout=0.05)
+    options = {"timeout": 0.05} if BASE is RequestsUser else {}
+    return one_task(lambda u: u.client.get("/slow?ms=2000", **options).status_code, network_timeout=0.05)
+
+
+def own_timeout() -> Any:
+    """A time limit that the task sets around its request."""
+
+    def body(user: Any) -> Any:
+        with gevent.Timeout(0.05, False):
+            user.client.get("/slow?ms=2000")
+        return "went on"
+
+    return one_task(body)
 
 
 def down() -> Any:
@@ -72,11 +90,61 @@ def down() -> Any:
 
 
 def broken() -> Any:
-    """An answer whose body cannot be decoded."""
-    return one_task(lambda u: u.client.get("/broken"))
+    """Answers that a client cannot take in, each asked for on its own."""
+
+    def body(user: Any) -> Any:
+        raised = {}
+        for place in ("/broken", "/lie", "/bytes?code=404", "/broken?code=500", "/lie?code=500", "/odd"):
+            try:
+                user.client.get(place)
+            except Exception as error:
+                raised[place] = f"{type(error).__name__}: {error}"
+        return raised
+
+    return one_task(body)
 
 
-def blocks(base: Any = HttpUser) -> Any:
+def traced() -> Any:
+    """Requests with trace contexts."""
+
+    def body(user: Any) -> None:
+        given = "00-" + "a" * 32 + "-" + "b" * 16 + "-00"
+        user.client.get("/ok")
+        user.client.get("/ok")
+        user.client.get("/ok", headers={"Traceparent": given})
+        user.client.get("/ok", headers={"traceparent": "broken", "X-Correlation-ID": "mine"})
+        user.client.get("/ok", headers={"x-correlation-id": "mine"})
+
+    return one_task(body, trace_context=True)
+
+
+def captured() -> Any:
+    """What was sent is kept where the answer has nothing; JSON only, by its type."""
+
+    def body(user: Any) -> None:
+        user.client.post("/none", json={"sent": 1})
+        user.client.post("/ok", json={"sent": 1})
+        user.client.post("/text", json={"sent": 2})
+        user.client.post("/none", data={"form": "field"})
+        user.client.post("/none", json={"fill": "x" * 70_000})
+        user.client.get("/hal")
+        user.client.get("/none")
+
+    return one_task(body, captures_requests=True)
+
+
+def captured_types() -> Any:
+    """A user that keeps only what it names."""
+
+    def body(user: Any) -> None:
+        user.client.get("/hal")
+        user.client.get("/ok")
+        user.client.post("/none", json={"sent": 1})
+
+    return one_task(body, captured_types=("hal+json",))
+
+
+def blocks(base: Any = None) -> Any:
     """Every way out of a with block."""
 
     def leave(user: Any, how: str) -> None:
@@ -109,9 +177,9 @@ def blocks(base: Any = HttpUser) -> Any:
 
 
 def blocks_of_locust() -> Any:
-    """The same with FastHttpUser itself."""
+    """The same with Locust's own class."""
 
-    class Plain(FastHttpUser):
+    class Plain(KINDS[KIND][1]):  # type: ignore[misc]
         abstract = True
 
     return one_task_without_rows(blocks, Plain)
@@ -129,7 +197,7 @@ def kill() -> Any:
     """Users with sub-greenlets and with blocks killed at moments the seed gives."""
     rng = random.Random(SEED)
 
-    class Web(HttpUser):
+    class Web(BASE):  # type: ignore[misc,valid-type]
         host = URL
 
         @task(3)
@@ -170,4 +238,6 @@ def kill() -> Any:
 if __name__ == "__main__":
     URL = sys.argv[2]
     SEED = int(sys.argv[3]) if len(sys.argv) > 3 else 0
-    print(json.dumps(globals()[sys.argv[1]]()))
+    KIND, _, SCENARIO = sys.argv[1].partition(":")
+    BASE: Any = KINDS[KIND][0]
+    print(json.dumps(globals()[SCENARIO]()))
