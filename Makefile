@@ -17,7 +17,7 @@ demo: $(STAMP) ## Run the demo; ARGS="--headless" passes options
 	.venv/bin/streamlab demo $(ARGS)
 
 test: $(STAMP) ## Run all tests (at most 10 minutes on 2 cores)
-	ci/debian mosquitto chromium
+	ci/debian mosquitto nginx-light chromium
 	$(PY) -m pytest -m "not faults" -n 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## ruff
@@ -33,7 +33,7 @@ contracts: $(STAMP) ## import-linter
 check: lint types contracts test ## Everything that .ci/run does
 
 faults: $(STAMP) ## Repetitions, kills, outages (long)
-	ci/debian mosquitto chromium
+	ci/debian mosquitto nginx-light chromium
 	$(PY) -m pytest -m faults -n 4 --ignore tests/faults $(ARGS)
 	$(PY) -m pytest -m faults tests/faults $(ARGS)
 

@@ -41,9 +41,9 @@ class Target:
 def drive() -> Drive:
     """Run a scenario of a driver script and return what it printed."""
 
-    def run(script: str, scenario: str, target: str, seed: int = 0) -> dict[str, Any]:
+    def run(script: str, scenario: str, target: str, seed: int = 0, limit_s: float = 60) -> dict[str, Any]:
         command = [sys.executable, str(HERE / script), scenario, target, str(seed)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)
         assert done.returncode == 0, done.stderr
         result: dict[str, Any] = json.loads(done.stdout)
         return result
@@ -141,9 +141,9 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
             process.terminate()
 
 
-def connect_until_up(port: int, process: subprocess.Popen[Any]) -> None:
+def connect_until_up(port: int, process: subprocess.Popen[Any] | None = None) -> None:
     """Return once somebody listens on *port*; fail if *process* ends before."""
-    while process.poll() is None:
+    while process is None or process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except ConnectionRefusedError:
