@@ -9,7 +9,6 @@ import random
 from typing import Any
 
 from locust import between, task
-from locust.env import Environment
 
 from streamlab_plugin import MqttUser
 
@@ -43,12 +42,9 @@ class Dashboard(MqttUser):
     wait_time = between(1, 2)
     weight = 1
 
-    def __init__(self, environment: Environment) -> None:
-        super().__init__(environment)
-        self.worst: dict[str, float] = {}
-
     def on_start(self) -> None:
         """Subscribe once; a lost connection is renewed with its subscriptions by the next `connect`."""
+        self.worst: dict[str, float] = {}
         self.subscribe("devices/+/telemetry", qos=1)
 
     @task
