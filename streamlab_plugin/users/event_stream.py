@@ -17,7 +17,6 @@ import gevent
 from streamlab_plugin.core.record import Detail
 from streamlab_plugin.users.clock import epoch_s
 from streamlab_plugin.users.event_parser import EventParser, EventTooLargeError, ServerEvent
-from streamlab_plugin.users.http_payload import is_captured
 from streamlab_plugin.users.report import fire_aside
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ class EventStream:
         self._retry_s = _RETRY_S
         self._is_begun = self._is_over = self._is_reading = False
         self._body: Any = None  # while there is a connection
-        self._keeps_data = is_captured("application/json", user.captured_types)
+        self._keeps_data = user.capture.keeps("application/json")
 
     @property
     def is_open(self) -> bool:

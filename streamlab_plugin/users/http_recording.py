@@ -14,14 +14,14 @@ from typing import Any, ClassVar
 from gevent import Timeout
 from greenlet import getcurrent
 from locust import User
-from locust.exception import ResponseError
+from locust.exception import ResponseError, StopTest
 
 from streamlab_plugin.core.record import Detail
 from streamlab_plugin.users.clock import epoch_s
 from streamlab_plugin.users.closing import closers
 from streamlab_plugin.users.correlation import new_id, trace_id_of, traceparent
 from streamlab_plugin.users.event_stream import EventStream
-from streamlab_plugin.users.http_payload import answered, sent
+from streamlab_plugin.users.http_payload import Capture
 from streamlab_plugin.users.report import CONTROL_EXCEPTIONS, interrupted
 
 
@@ -153,9 +153,9 @@ class Recording:
             status = response.status_code or None
             if not flight.is_stream:
                 content = getattr(response, self.content_attribute, None)
-                payload = answered(response, content, user.captured_types)
+                payload = user.capture.answer(response.headers, content)
             if payload is None and user.captures_requests and (request := response.request) is not None:
-                payload = sent(request, getattr(request, self.body_attribute, None), user.captured_types)
+                payload = user.capture.request(request.headers, getattr(request, self.body_attribute, None))
         return Detail(
             "http",
             flight.method,
@@ -187,7 +187,11 @@ class Recording:
 
 
 class RecordedUser(User):
-    """What `HttpUser` and `RequestsUser` have in common; stands before Locust's class."""
+    """What `HttpUser` and `RequestsUser` have in common; stands before Locust's class.
+
+    Raises:
+        StopTest: `captured_types` is not a tuple.
+    """
 
     abstract = True
 
@@ -201,6 +205,10 @@ class RecordedUser(User):
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
         self.class_name = type(self).__name__
+        try:
+            self.capture = Capture(self.captured_types)
+        except ValueError as error:
+            raise StopTest(f"{self.class_name}: {error}") from None
         self.is_over = False
         self.streams: set[EventStream] = set()  # open ones
 
@@ -221,7 +229,14 @@ class RecordedUser(User):
             idle_timeout_s: The stream ends as a timeout when nothing came for so long.
             reconnects: Connect again after a loss, at most so often without an event in between.
             request: What else the request needs: ``method``, ``headers``, ``json``, ``data``, …
+
+        Raises:
+            ValueError: *idle_timeout_s* is not above 0, or *reconnects* below 0.
         """
+        if not idle_timeout_s > 0:
+            raise ValueError(f"idle_timeout_s must be above 0, got {idle_timeout_s}")
+        if reconnects < 0:
+            raise ValueError(f"reconnects must not be below 0, got {reconnects}")
         return EventStream(self, url, name, idle_timeout_s, reconnects, request)
 
     def start(self, group: Any) -> Any:

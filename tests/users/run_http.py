@@ -14,7 +14,7 @@ from typing import Any
 import gevent
 from locust import FastHttpUser, task
 from locust import HttpUser as LocustHttpUser
-from locust.exception import RescheduleTask
+from locust.exception import RescheduleTask, StopTest
 from recorder import Bench
 
 from streamlab_plugin.users.http import HttpUser
@@ -144,6 +144,25 @@ def captured_types() -> Any:
     return one_task(body, captured_types=("hal+json",))
 
 
+def bad_input() -> Any:
+    """What the user's author got wrong."""
+
+    def body(user: Any) -> Any:
+        said = []
+        for options in ({"idle_timeout_s": 0}, {"reconnects": -1}):
+            try:
+                user.stream_events("/events", **options)
+            except ValueError as error:
+                said.append(str(error))
+        try:
+            type("Wrong", (BASE,), {"host": URL, "captured_types": "json"})(user.environment)
+        except StopTest as error:
+            said.append(str(error))
+        return said
+
+    return one_task(body)
+
+
 def blocks(base: Any = None) -> Any:
     """Every way out of a with block."""
 
@@ -164,7 +183,7 @@ def blocks(base: Any = None) -> Any:
     def body(user: Any) -> Any:
         for how in ("nothing", "failure", "error", "reschedule", "marked, then error", "timeout"):
             try:
-                with gevent.Timeout(0.05):
+                with gevent.Timeout(0.2 if how == "timeout" else 20):
                     leave(user, how)
             except (KeyError, RescheduleTask, gevent.Timeout):
                 pass

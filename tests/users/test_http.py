@@ -72,6 +72,14 @@ class TestRequest:
         raised = {"fast": {"/broken", "/broken?code=500"}, "requests": {"/odd"}}
         assert raised[kind] == set(result["returned"][0])
 
+    def test_bad_input(self, drive: Drive, http_target: Target) -> None:
+        """A value that cannot be is refused at once, with the value."""
+        assert [
+            "idle_timeout_s must be above 0, got 0",
+            "reconnects must not be below 0, got -1",
+            "Wrong: captured_types must be a tuple of texts, got 'json': write ('json',)",
+        ] == drive(RUN, "fast:bad_input", http_target.address)["returned"][0]
+
 
 class TestTrace:
     def test_context_goes_out(self, drive: Drive, kind: str, http_target: Target) -> None:
