@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from streamlab_plugin.users.http import HttpUser as HttpUser
     from streamlab_plugin.users.http_requests import RequestsUser as RequestsUser
     from streamlab_plugin.users.mqtt import MqttUser as MqttUser
+    from streamlab_plugin.users.pacing import arrivals as arrivals
     from streamlab_plugin.users.websocket import WebSocketUser as WebSocketUser
 
 __version__ = "0.1.0"
-__all__ = ["HttpUser", "MqttUser", "RequestsUser", "WebSocketUser", "install"]
+__all__ = ["HttpUser", "MqttUser", "RequestsUser", "WebSocketUser", "arrivals", "install"]
 
 _HOMES = {
+    "arrivals": "streamlab_plugin.users.pacing",
     "install": "streamlab_plugin.plugin",
     "HttpUser": "streamlab_plugin.users.http",
     "MqttUser": "streamlab_plugin.users.mqtt",

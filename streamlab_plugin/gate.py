@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -33,6 +33,16 @@ def of(environment: Any) -> Gate | None:
     return getattr(environment.events.request, "streamlab_gate", None)
 
 
+class Paced(Protocol):
+    """Whatever starts iterations by a schedule; see users/pacing.py."""
+
+    def claim(self, detail: Detail | None, started_at: float) -> tuple[float, float] | None:
+        """Return (scheduled_at, wait_ms) for the first request of an iteration."""
+
+    def counts(self) -> dict[str, int]:
+        """Return the totals of arrivals in this process's part of the run."""
+
+
 class Gate:
     """Clean what Locust's listeners see and hand each request over to the link.
 
@@ -50,6 +60,7 @@ class Gate:
         self._recording = False
         self._next_log_at = 0.0
         self.produced = 0
+        self.arrivals: Paced | None = None  # set while a schedule starts the users
 
     def install(self, events: Any) -> None:
         """Shadow the hooks of *events*; only the first gate of an environment counts."""
@@ -128,6 +139,7 @@ class Gate:
             if clean is not None:
                 outcome = "timeout" if clean.is_timeout else "error"
                 error_type, message = clean.error_type, clean.message
+            arrival = None if self.arrivals is None else self.arrivals.claim(detail, started_at)
             if detail is None:
                 kind = event.get("request_type") or ""
                 response = event.get("response")
@@ -136,8 +148,9 @@ class Gate:
                 self._put(
                     (
                         seq, "http" if kind in HTTP_METHODS else "other", kind, endpoint, "out", "",
-                        started_at, None, latency_ms, None, event.get("response_length") or 0, None, outcome,
-                        status, error_type, message, None, None, None, None,
+                        started_at, arrival and arrival[0], latency_ms, arrival and arrival[1],
+                        event.get("response_length") or 0, None, outcome, status, error_type, message, None,
+                        None, None, None,
                     )
                 )  # fmt: skip
                 return
@@ -145,6 +158,9 @@ class Gate:
                 protocol, operation, direction, user_class, scheduled_at, wait_ms, payload, own_outcome,
                 status, correlation_id, stream, stream_seq, fault,
             ) = detail  # fmt: skip
+            if arrival is not None:
+                # From the schedule to the send, which includes what the user waited for by itself.
+                scheduled_at, wait_ms = arrival
             if payload is not None and (type(payload) is not bytes or len(payload) > PAYLOAD_LIMIT_BYTES):
                 payload = _bounded(payload)
             self._put(
