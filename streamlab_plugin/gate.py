@@ -85,6 +85,10 @@ class Gate:
         self.produced, self._handover.dropped = 0, {}
         return final
 
+    def arrival_counts(self) -> dict[str, int]:
+        """Return the totals of this process's arrivals so far, empty without a schedule."""
+        return {} if self.arrivals is None else self.arrivals.counts()
+
     def fire(self, *, reverse: bool = False, **event: Any) -> None:
         """Take the place of ``EventHook.fire`` for requests."""
         detail: Detail | None = event.pop("streamlab", None)

@@ -60,7 +60,7 @@ class Session:
         self._stop = stop
         self._client = Client(
             path, role, os.getpid(), self._handover, RecorderStarter(path, environment),
-            lambda: self.gate.produced, users, self._stop_requested,
+            lambda: self.gate.produced, self.gate.arrival_counts, users, self._stop_requested,
         )  # fmt: skip
         self._is_open = False
         self._final: tuple[int, dict[str, int], float] | None = None  # produced, dropped, when

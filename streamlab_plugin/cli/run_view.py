@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from streamlab_plugin.cli.printable import printable
 from streamlab_plugin.cli.reading import day_and_time, milliseconds, time_of_day
+from streamlab_plugin.core.arrival import Counts
 from streamlab_plugin.core.ledger import Ledger
 from streamlab_plugin.store import queries
 
@@ -21,13 +22,14 @@ class Shown:
     """What is shown of a run; ``window`` is set when only a part of it was asked for.
 
     ``errors`` are the frequent ones among the newest ``errors_seen`` failures, ``users_before`` the users
-    just before each degradation.
+    just before each degradation. ``arrivals`` are those of a schedule, of the whole run.
     """
 
     run: queries.Run
     window: queries.RangeSummary | None
     protocols: Mapping[str, queries.Totals]
     ledger: Ledger
+    arrivals: Counts | None
     verdict: queries.Verdict | None
     signatures: Sequence[queries.Signature]
     processes: Sequence[queries.Process]
@@ -46,8 +48,12 @@ def shown_dict(shown: Shown) -> dict[str, Any]:
         },
         "protocols": {
             name: {"count": one.count, "errors": one.errors, "p50_ms": one.p50_ms, "p95_ms": one.p95_ms,
-                   "p99_ms": one.p99_ms}
+                   "p99_ms": one.p99_ms, "response_p50_ms": one.response_p50_ms,
+                   "response_p95_ms": one.response_p95_ms, "response_p99_ms": one.response_p99_ms}
             for name, one in shown.protocols.items()
+        },
+        "arrivals": None if shown.arrivals is None else {
+            **shown.arrivals._asdict(), "behind": shown.arrivals.behind,
         },
         "ledger": shown.ledger.text(),
         "ledger_details": _ledger(shown.ledger),
@@ -85,6 +91,14 @@ def shown_lines(shown: Shown, now: float) -> Iterator[str]:
             f"p50 {milliseconds(totals.p50_ms)}  p95 {milliseconds(totals.p95_ms)}"
             f"  p99 {milliseconds(totals.p99_ms)}"
         )
+        if totals.response_p50_ms is not None:
+            yield (
+                f"  {'':<10} {'response time, from the schedule':>33}  "
+                f"p50 {milliseconds(totals.response_p50_ms)}  p95 {milliseconds(totals.response_p95_ms)}"
+                f"  p99 {milliseconds(totals.response_p99_ms)}"
+            )
+    if shown.arrivals is not None:
+        yield f"  {arrivals(shown.arrivals)}"
     yield f"  ledger: {shown.ledger.text()}"
     for reason, count in shown.quarantined.items():
         yield f"    quarantined {count:,}: {_text(reason)}"
@@ -99,6 +113,12 @@ def shown_lines(shown: Shown, now: float) -> Iterator[str]:
     yield f"  verdict: {shown.verdict.verdict} (exit code {shown.verdict.exit_code})"
     for reason in shown.verdict.body.get("reasons", ()):
         yield f"    {_text(str(reason))}"
+
+
+def arrivals(counts: Counts) -> str:
+    """Return what became of a schedule's arrivals as one line."""
+    parts = [f"arrivals: due {counts.due:,}", f"started {counts.started:,}", f"late {counts.late:,}"]
+    return " · ".join([*parts, f"dropped {counts.dropped:,}"])
 
 
 def degradation(window: Mapping[str, Any], users_before: int | None) -> str:

@@ -123,6 +123,7 @@ def _shown(conn: Connection, wanted: str, since: Moment | None, until: Moment | 
         window=window,
         protocols=protocols,
         ledger=queries.run_ledger(conn, run.id),
+        arrivals=queries.run_arrivals(conn, run.id),
         verdict=queries.run_verdict(conn, run.id),
         signatures=queries.list_signatures(conn, queries.SignatureFilter(run_id=run.id)),
         processes=queries.run_processes(conn, run.id),

@@ -62,6 +62,7 @@ class Client:
         handover: Where the gate puts records.
         start_recorder: Starts a recorder if none holds the socket; returns at once.
         produced: Returns the number of records produced in the open stream.
+        arrivals: Returns the totals of arrivals in the open stream, empty without a schedule.
         users: Returns the current number of simulated users.
         on_stop_requested: Called with the public id of a run that somebody wants to end.
     """
@@ -74,6 +75,7 @@ class Client:
         handover: Handover,
         start_recorder: Callable[[], None],
         produced: Callable[[], int],
+        arrivals: Callable[[], dict[str, int]],
         users: Callable[[], int],
         on_stop_requested: Callable[[str], None],
     ) -> None:
@@ -83,6 +85,7 @@ class Client:
         self._handover = handover
         self._start_recorder = start_recorder
         self._produced = produced
+        self._arrivals = arrivals
         self._users = users
         self._on_stop_requested = on_stop_requested
         self._socket: Any = None
@@ -157,7 +160,9 @@ class Client:
         self._collect(final=True)
         if late := self._handover.dropped.pop("link_error", 0):
             dropped["link_error"] = dropped.get("link_error", 0) + late
-        message = CloseProcess(track.process, track.next_number(), produced, dropped, closed_at)
+        message = CloseProcess(
+            track.process, track.next_number(), produced, dropped, closed_at, self._arrivals()
+        )
         self._say(track.keep(message.number, encode(message)))
         track.is_closed = True
 
@@ -228,6 +233,7 @@ class Client:
             return
         # Whatever may fail comes before anything is taken.
         dropped, produced, users = dict(self._handover.dropped), self._produced(), self._users()
+        arrivals = self._arrivals()
         held = self._handover.take()
         if not held and now - self._heartbeat_at < 1.0:
             return
@@ -236,7 +242,7 @@ class Client:
             try:
                 number = track.next_number()
                 records = encoded_records(count, body)
-                message = Frame(track.process, number, produced, dropped, users, now, records)
+                message = Frame(track.process, number, produced, dropped, users, now, records, arrivals)
                 self._outgoing.append(track.keep(number, encode(message)))
             except Exception as error:  # noqa: BLE001 - guard line: counted, and the next chunk goes on
                 self._handover.drop("link_error", count)

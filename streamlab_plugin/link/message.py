@@ -14,7 +14,7 @@ import msgspec
 
 from streamlab_plugin.core.record import RawRecord
 
-LINK_VERSION = 2
+LINK_VERSION = 3
 
 
 class Hello(msgspec.Struct, tag="hello", frozen=True):
@@ -63,8 +63,9 @@ class OpenProcess(msgspec.Struct, tag="open_process", frozen=True):
 
 
 class Frame(msgspec.Struct, tag="frame", frozen=True):
-    """Records in order. ``produced`` and ``dropped`` are totals of the stream so far.
+    """Records in order. ``produced``, ``dropped`` and ``arrivals`` are totals of the stream so far.
 
+    ``arrivals`` is empty without a schedule, see `core.arrival.Counts`.
     ``unreadable`` is set on arrival: records of the frame that had a value of the wrong type.
     """
 
@@ -75,6 +76,7 @@ class Frame(msgspec.Struct, tag="frame", frozen=True):
     users: int
     at: float
     records: list[RawRecord]
+    arrivals: dict[str, int] = {}
     unreadable: int = 0
 
 
@@ -88,6 +90,7 @@ class LooseFrame(msgspec.Struct, tag="frame", frozen=True):
     users: int
     at: float
     records: list[msgspec.Raw]
+    arrivals: dict[str, int] = {}
 
 
 class CloseProcess(msgspec.Struct, tag="close_process", frozen=True):
@@ -98,6 +101,7 @@ class CloseProcess(msgspec.Struct, tag="close_process", frozen=True):
     produced: int
     dropped: dict[str, int]
     closed_at: float
+    arrivals: dict[str, int] = {}
 
 
 class StopRun(msgspec.Struct, tag="stop_run", frozen=True):
@@ -232,5 +236,6 @@ def decode_uplink(body: bytes) -> Uplink:
             continue
     unreadable = len(loose.records) - len(records)
     return Frame(
-        loose.process, loose.number, loose.produced, loose.dropped, loose.users, loose.at, records, unreadable
-    )
+        loose.process, loose.number, loose.produced, loose.dropped, loose.users, loose.at, records,
+        loose.arrivals, unreadable,
+    )  # fmt: skip

@@ -15,7 +15,16 @@ from streamlab_plugin.store.batch import Delta, Key
 class Count:
     """The growing form of a `Delta`."""
 
-    __slots__ = ("answered", "errors", "interrupted", "latencies_ms", "requests", "size_sum", "timeouts")
+    __slots__ = (
+        "answered",
+        "errors",
+        "interrupted",
+        "latencies_ms",
+        "requests",
+        "responses_ms",
+        "size_sum",
+        "timeouts",
+    )
 
     def __init__(self) -> None:
         self.requests = 0
@@ -25,6 +34,13 @@ class Count:
         self.answered = 0
         self.size_sum = 0
         self.latencies_ms: list[float] = []
+        self.responses_ms: list[float] | None = None  # from the first scheduled request on
+
+    def add_response(self, response_ms: float) -> None:
+        """Add a response time; those before it, which had no schedule, were their service times."""
+        if self.responses_ms is None:
+            self.responses_ms = list(self.latencies_ms)
+        self.responses_ms.append(response_ms)
 
 
 class Counts:
@@ -47,4 +63,5 @@ def _delta(second: int, series: Key, count: Count) -> Delta:
         second, series, count.requests, count.errors, count.timeouts, count.interrupted, count.answered,
         count.size_sum, np.asarray(latencies, dtype=np.float32), sum(latencies),
         min(latencies, default=None), max(latencies, default=None),
+        None if count.responses_ms is None else np.asarray(count.responses_ms, dtype=np.float32),
     )  # fmt: skip

@@ -54,6 +54,7 @@ class Stream:
         self.last_frame = row.last_frame  # received
         self.produced = row.produced
         self.dropped: dict[str, int] = {}
+        self.arrivals: dict[str, int] = {}
         self.users = 0
         self.seen_at = 0.0
         self.closed_at: float | None = None
@@ -90,6 +91,7 @@ class Stream:
             return
         self.last_frame = frame.number
         self.produced, self.dropped, self.users = frame.produced, frame.dropped, frame.users
+        self.arrivals = frame.arrivals
         self.seen_at = frame.at
         self._gauges[int(frame.at)] = frame.users
         self._quarantined += frame.unreadable
@@ -107,6 +109,7 @@ class Stream:
             return
         self.last_frame = message.number
         self.produced, self.dropped, self.closed_at = message.produced, message.dropped, message.closed_at
+        self.arrivals = message.arrivals
         self.seen_at = message.closed_at
         self.is_closed = True
 
@@ -122,6 +125,7 @@ class Stream:
             self.process, self.run.row.run_day, self._taken_frame, self.last_frame, self.produced,
             dict(self.dropped), self.users, self.seen_at, self._quarantined, privacy, self.closed_at, 0,
             keys, self._rows, self._lean, self._counts.take(), occurrences, list(self._gauges.items()),
+            dict(self.arrivals),
         )  # fmt: skip
         self._taken_frame = self.last_frame
         self._privacy_taken = dict(counts)
@@ -154,6 +158,8 @@ class Stream:
             latency_ms is not None and not -LATENCY_LIMIT_MS < latency_ms < LATENCY_LIMIT_MS
         ):
             raise ValueError("a time or size that cannot be")
+        if wait_ms is not None and not 0 <= wait_ms < LATENCY_LIMIT_MS:
+            raise ValueError("a wait that cannot be")
         name = (protocol, operation, endpoint, direction, user_class)
         series = self._series.get(name) or self._key(
             "series", name, (protocol, operation, "(other)", direction, "")
@@ -181,7 +187,8 @@ class Stream:
         if matched or drifted is not None:
             findings = self._find(record, matched, drifted, seen, corr)
         code = _OUTCOME_CODES[outcome]  # an unknown one ends here, before anything is counted
-        self._count(series, operation, outcome, status, started_at, latency_ms, size_bytes)
+        waited_ms = None if scheduled_at is None else wait_ms
+        self._count(series, operation, outcome, status, started_at, latency_ms, waited_ms, size_bytes)
         if (
             error is None and findings is None and stream is None and wait_ms is None
             and stream_seq is None and scheduled_at is None and fault is None
@@ -205,6 +212,7 @@ class Stream:
         status: int | None,
         started_at: float,
         latency_ms: float | None,
+        waited_ms: float | None,
         size_bytes: int,
     ) -> None:
         name = (int(started_at + (latency_ms or 0.0) / 1000.0), series)
@@ -227,6 +235,8 @@ class Stream:
             elif status and operation not in _UNANSWERED:
                 count.answered += 1
         if latency_ms is not None:
+            if waited_ms is not None or count.responses_ms is not None:
+                count.add_response(latency_ms + (waited_ms or 0.0))
             count.latencies_ms.append(latency_ms)
 
     def _find(

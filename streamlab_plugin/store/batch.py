@@ -67,7 +67,11 @@ class LeanRow(NamedTuple):
 
 
 class Delta(NamedTuple):
-    """What one series did in one second since the last batch; ``latencies_ms`` are float32."""
+    """What one series did in one second since the last batch.
+
+    ``latencies_ms`` are float32, and so are ``responses_ms``: the same requests with the time before them, or
+    None where no schedule started any of them.
+    """
 
     second: int
     series: Key
@@ -81,6 +85,7 @@ class Delta(NamedTuple):
     latency_sum: float
     latency_min: float | None
     latency_max: float | None
+    responses_ms: Any = None
 
 
 @dataclass(slots=True)
@@ -88,8 +93,8 @@ class StreamWrite:
     """What one process's stream adds.
 
     It is stored only if the stream's ``last_frame`` is still ``previous_frame``, and advances it in the same
-    transaction. ``produced``, ``dropped`` and ``users`` are totals; everything else counts from the last
-    batch on. ``evicted`` counts raw records that had to go after they were rolled up.
+    transaction. ``produced``, ``dropped``, ``users`` and ``arrivals`` are totals; everything else counts from
+    the last batch on. ``evicted`` counts raw records that had to go after they were rolled up.
     """
 
     process: str
@@ -110,6 +115,7 @@ class StreamWrite:
     deltas: list[Delta] = field(default_factory=list)
     occurrences: list[tuple[Any, ...]] = field(default_factory=list)  # columns of the table after process_id
     gauges: list[tuple[int, int]] = field(default_factory=list)  # epoch second, users
+    arrivals: dict[str, int] = field(default_factory=dict)  # empty without a schedule
 
     @property
     def records(self) -> int:

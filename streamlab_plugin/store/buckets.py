@@ -41,12 +41,13 @@ class RollupRow(NamedTuple):
     latency_max: float | None
     size_sum: int
     sketch: bytes | None
+    response_sketch: bytes | None
 
 
 class Bucket:
     """The growing form of a row."""
 
-    __slots__ = ("counts", "latency_max", "latency_min", "latency_sum", "sketch")
+    __slots__ = ("counts", "latency_max", "latency_min", "latency_sum", "response", "sketch")
 
     def __init__(self, stored: Sequence[Any] | None = None) -> None:
         # requests, errors, timeouts, interrupted, answered, latency_count, size_sum
@@ -55,11 +56,14 @@ class Bucket:
         self.latency_min: float | None = None
         self.latency_max: float | None = None
         self.sketch = Sketch()
+        self.response: Sketch | None = None
         if stored is not None:
             self.counts = [*stored[:6], stored[9]]
             self.latency_sum, self.latency_min, self.latency_max = stored[6:9]
             if stored[10]:
                 self.sketch = Sketch.from_bytes(bytes(stored[10]))
+            if stored[11]:
+                self.response = Sketch.from_bytes(bytes(stored[11]))
 
     def add(self, delta: Delta) -> None:
         """Add what happened since."""
@@ -79,7 +83,13 @@ class Bucket:
             self.latency_sum += delta.latency_sum
             self.latency_min = low if self.latency_min is None else min(low, self.latency_min)
             self.latency_max = high if self.latency_max is None else max(high, self.latency_max)
+            responses = delta.responses_ms
+            if responses is not None and self.response is None:
+                # What came before had no schedule: its response times are its service times.
+                self.response = Sketch.from_bytes(self.sketch.to_bytes())
             self.sketch.add(delta.latencies_ms)
+            if self.response is not None:
+                self.response.add(delta.latencies_ms if responses is None else responses)
 
     def row(self, name: Name) -> RollupRow:
         """Return the bucket as it shall be stored."""
@@ -87,6 +97,7 @@ class Bucket:
         return RollupRow(
             *name, requests, errors, timeouts, interrupted, answered, latency_count, self.latency_sum,
             self.latency_min, self.latency_max, size_sum, self.sketch.to_bytes() if latency_count else None,
+            None if self.response is None else self.response.to_bytes(),
         )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ _FULL = (
 )
 _ROLLUP = (
     "process_id, period_s, start, series_id, count, errors, timeouts, interrupted, answered, latency_count,"
-    " latency_sum, latency_min, latency_max, size_sum, sketch"
+    " latency_sum, latency_min, latency_max, size_sum, sketch, response_sketch"
 )
 _OCCURRENCE = (
     "process_id, fingerprint, start, count, first_at, last_at, rule, anomaly_type, severity, protocol,"
@@ -139,7 +139,7 @@ class PostgresqlBulk:
     )
     _LEAN_TYPES = _types("int4 int4 int8 int4 float8 float8 int8 int4 text int2 int4 text")
     _ROLLUP_TYPES = _types(
-        "int4 int4 int4 int4 int8 int8 int8 int8 int8 int8 float8 float8 float8 int8 bytea"
+        "int4 int4 int4 int4 int8 int8 int8 int8 int8 int8 float8 float8 float8 int8 bytea bytea"
     )
     _OCCURRENCE_TYPES = _types("int4 text int4 int4 float8 float8 text text text text text text text text")
 

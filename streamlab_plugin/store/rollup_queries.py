@@ -58,7 +58,11 @@ class SeriesKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Summed rollups; latencies in milliseconds, None without samples."""
+    """Summed rollups; latencies in milliseconds, None without samples.
+
+    Latencies are service times. Response times, from the moment that a schedule wanted the request, are None
+    where no request had a schedule.
+    """
 
     count: int = 0
     errors: int = 0
@@ -73,6 +77,9 @@ class Totals:
     p95_ms: float | None = None
     p99_ms: float | None = None
     size_bytes: int = 0
+    response_p50_ms: float | None = None
+    response_p95_ms: float | None = None
+    response_p99_ms: float | None = None
 
     @property
     def judged(self) -> int:
@@ -88,7 +95,17 @@ class Totals:
 class Tally:
     """Add up rollup rows and pool their sketches."""
 
-    __slots__ = ("_counts", "_latency_count", "_latency_sum", "_max", "_min", "_pool", "_size")
+    __slots__ = (
+        "_counts",
+        "_is_scheduled",
+        "_latency_count",
+        "_latency_sum",
+        "_max",
+        "_min",
+        "_pool",
+        "_responses",
+        "_size",
+    )
 
     def __init__(self) -> None:
         self._counts = [0, 0, 0, 0, 0]
@@ -98,6 +115,8 @@ class Tally:
         self._max: float | None = None
         self._size = 0
         self._pool = Pool()
+        self._responses = Pool()
+        self._is_scheduled = False
 
     def add(self, row: Any) -> None:
         """Add one row of `Rollups.sums`."""
@@ -116,6 +135,11 @@ class Tally:
         """Add the distribution of latencies that `add` counted."""
         self._pool.add(sketch)
 
+    def add_response(self, sketch: bytes, response: bytes | None) -> None:
+        """Add the response times of the same requests; without a schedule they are the service times."""
+        self._responses.add(sketch if response is None else response)
+        self._is_scheduled |= response is not None
+
     def include(self, other: Tally, *, with_latency: bool) -> None:
         """Add everything that *other* has added up, its latencies only if *with_latency*."""
         self._counts = [own + more for own, more in zip(self._counts, other._counts, strict=True)]
@@ -127,12 +151,15 @@ class Tally:
         self._min = min((value for value in (self._min, other._min) if value is not None), default=None)
         self._max = max((value for value in (self._max, other._max) if value is not None), default=None)
         self._pool.include(other._pool)
+        self._responses.include(other._responses)
+        self._is_scheduled |= other._is_scheduled
 
     def totals(self) -> Totals:
         """Return what was added so far."""
         samples = self._latency_count
         count, errors, timeouts, interrupted, answered = self._counts
         p50_ms, p95_ms, p99_ms = self._pool.percentiles(50, 95, 99)
+        responses = self._responses.percentiles(50, 95, 99) if self._is_scheduled else [None, None, None]
         return Totals(
             count=count,
             errors=errors,
@@ -147,15 +174,21 @@ class Tally:
             p95_ms=p95_ms,
             p99_ms=p99_ms,
             size_bytes=self._size,
+            response_p50_ms=responses[0],
+            response_p95_ms=responses[1],
+            response_p99_ms=responses[2],
         )
 
 
 class Rollups(NamedTuple):
-    """Rollups, summed by series: a row with the columns of the table for each, and (series, sketch) pairs."""
+    """Rollups, summed by series: a row with the columns of the table for each.
+
+    ``sketches`` are (series, sketch, sketch of response times or None).
+    """
 
     series: Mapping[int, SeriesKey]
     sums: Sequence[Any]
-    sketches: Sequence[tuple[int, bytes]]
+    sketches: Sequence[tuple[int, bytes, bytes | None]]
 
 
 class Summary(NamedTuple):
@@ -179,8 +212,12 @@ def summarise(found: Rollups) -> Summary:
     series: dict[SeriesKey, Tally] = {}
     for row in found.sums:
         series.setdefault(found.series[row.series_id], Tally()).add(row)
-    for series_id, sketch in found.sketches:
-        series[found.series[series_id]].add_sketch(sketch)
+    is_scheduled = any(response for _series, _sketch, response in found.sketches)
+    for series_id, sketch, response in found.sketches:
+        tally = series[found.series[series_id]]
+        tally.add_sketch(sketch)
+        if is_scheduled:
+            tally.add_response(sketch, response)
     # First each series: what its sketches are merged to is what its protocol has to look at.
     endpoints = [(key, series[key].totals()) for key in sorted(series)]
     protocols: dict[str, Tally] = {}
@@ -208,12 +245,12 @@ def read_rollups(conn: Connection, processes: Sequence[int], pieces: Iterable[Pi
             *[pick(rows[column.name]).label(column.name) for pick, column in _EXTREMES],
         ).group_by(rows.series_id)
     ).all()
-    sketches = fetch_binary(conn, _union((_Column.series_id, _Column.sketch), processes, pieces))
+    sketches = fetch_binary(
+        conn, _union((_Column.series_id, _Column.sketch, _Column.response_sketch), processes, pieces)
+    )
     # A row that was stored between the two statements is in the next answer.
     known = {row.series_id for row in sums}
-    return Rollups(
-        series_keys(conn, known), sums, [pair for pair in sketches if pair[1] and pair[0] in known]
-    )
+    return Rollups(series_keys(conn, known), sums, [one for one in sketches if one[1] and one[0] in known])
 
 
 def fetch_binary(conn: Connection, statement: Any) -> list[Any]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select
 
+from streamlab_plugin.core.arrival import Counts
 from streamlab_plugin.core.errors import ConfigError, NoVerdictError
 from streamlab_plugin.core.ledger import SPOOL_FULL, Ledger, total
 from streamlab_plugin.store import tables
@@ -77,6 +78,7 @@ class Process:
     opened_at: float
     closed_at: float | None
     ledger: Ledger
+    arrivals: Mapping[str, int] = field(default_factory=dict)
 
 
 def find_run(conn: Connection, wanted: str) -> Run:
@@ -127,9 +129,18 @@ def run_processes(conn: Connection, run_id: int) -> list[Process]:
     process = tables.processes.c
     rows = conn.execute(select(tables.processes).where(process.run_id == run_id).order_by(process.id))
     return [
-        Process(row.id, row.process, row.role, row.pid, row.state, row.opened_at, row.closed_at, _ledger(row))
+        Process(row.id, row.process, row.role, row.pid, row.state, row.opened_at, row.closed_at, _ledger(row),
+                json.loads(row.arrivals))
         for row in rows
-    ]
+    ]  # fmt: skip
+
+
+def run_arrivals(conn: Connection, run_id: int) -> Counts | None:
+    """Return what became of the arrivals over all processes of the run, None if it had no schedule."""
+    process = tables.processes.c
+    texts = conn.scalars(select(process.arrivals).where(process.run_id == run_id, process.arrivals != "{}"))
+    parts = [Counts(**json.loads(text)) for text in texts]
+    return Counts(*map(sum, zip(*parts, strict=True))) if parts else None
 
 
 def quarantine_reasons(conn: Connection, run_id: int) -> dict[str, int]:

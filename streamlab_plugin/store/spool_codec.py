@@ -41,6 +41,7 @@ class _Rest(msgspec.Struct, array_like=True):
     deltas: list[tuple[Any, ...]]
     occurrences: list[tuple[Any, ...]]
     gauges: list[tuple[int, int]]
+    arrivals: dict[str, int] = {}
 
 
 _encode_rest = msgspec.msgpack.Encoder().encode
@@ -62,13 +63,17 @@ def encode(write: StreamWrite) -> tuple[bytes, bytes]:
 
     records = msgspec.msgpack.Encoder(enc_hook=number).encode((write.rows, write.lean))
     deltas = [
-        (one.second, number(one.series), *one[2:8], _floats(one.latencies_ms), *one[9:])
+        (
+            one.second, number(one.series), *one[2:8], _floats(one.latencies_ms), *one[9:12],
+            None if one.responses_ms is None else _floats(one.responses_ms),
+        )
         for one in write.deltas
-    ]
+    ]  # fmt: skip
     rest = _Rest(
         write.process, write.run_day, write.previous_frame, write.last_frame, write.produced, write.dropped,
         write.users, write.seen_at, write.quarantined, write.privacy, write.closed_at, write.evicted,
         write.records, [(key.kind, key.values) for key in keys], deltas, write.occurrences, write.gauges,
+        write.arrivals,
     )  # fmt: skip
     return zlib.compress(records, _LEVEL), zlib.compress(_encode_rest(rest), _LEVEL)
 
@@ -88,6 +93,7 @@ def decode(records: bytes | None, rest: bytes) -> StreamWrite:
         found.users, found.seen_at, found.quarantined, found.privacy, found.closed_at,
         found.evicted if records is not None else found.evicted + found.count, keys, rows, lean,
         [_delta(one, keys) for one in found.deltas], found.occurrences, found.gauges,
+        found.arrivals,
     )  # fmt: skip
 
 
@@ -103,5 +109,12 @@ def _floats(values: Any) -> bytes:
 
 
 def _delta(values: tuple[Any, ...], keys: list[Key]) -> Delta:
-    latencies = np.frombuffer(values[8], dtype=np.float32).copy()  # the sketch wants one it might change
-    return Delta._make((values[0], keys[values[1]], *values[2:8], latencies, *values[9:]))
+    # A batch that an earlier version spooled ends before the response times.
+    responses = _array(values[12]) if len(values) > 12 and values[12] is not None else None
+    return Delta._make(
+        (values[0], keys[values[1]], *values[2:8], _array(values[8]), *values[9:12], responses)
+    )
+
+
+def _array(data: bytes) -> Any:
+    return np.frombuffer(data, dtype=np.float32).copy()  # the sketch wants one it might change

@@ -81,6 +81,7 @@ processes = Table(
     Column("users", Integer, nullable=False),  # simulated users at the last frame
     Column("seen_at", Double),  # when the last frame was made, by the Locust process's clock
     Column("evicted", Big, nullable=False, server_default="0"),  # raw records dropped after roll-up
+    Column("arrivals", Text, nullable=False, server_default="{}"),  # JSON: due, started, late, dropped
 )
 
 quarantine = Table(
@@ -168,6 +169,7 @@ rollups = Table(
     Column("latency_max", Double),
     Column("size_sum", Big, nullable=False),
     Column("sketch", LargeBinary),  # req_floats_sketch of latency_ms, see detect/sketch.py
+    Column("response_sketch", LargeBinary),  # of latency_ms + wait_ms; null where nothing was scheduled
     PrimaryKeyConstraint("process_id", "period_s", "start", "series_id"),
     sqlite_with_rowid=False,
 )

@@ -195,6 +195,8 @@ class Writer:
             "users": write.users,
             "seen_at": write.seen_at,
         }
+        if write.arrivals:
+            values["arrivals"] = json.dumps(write.arrivals)
         if write.closed_at is not None:
             values |= {"state": "closed", "closed_at": write.closed_at, "users": 0}
         matches = (table.c.id == known.id) & (table.c.last_frame <= write.previous_frame)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from streamlab_plugin.core.arrival import Counts
 from streamlab_plugin.core.errors import NoVerdictError
 from streamlab_plugin.core.ledger import Ledger
 from streamlab_plugin.store import queries
@@ -77,6 +78,7 @@ def run(conn: Connection, memory: Memory, wanted: str, now: float) -> Document:
         "run": _run(found, now),
         "verdict": _verdict(queries.run_verdict(conn, found.id)),
         "ledger": _ledger(queries.run_ledger(conn, found.id)),
+        "arrivals": _arrivals(queries.run_arrivals(conn, found.id)),
         "users": queries.peak_users(conn, found, now),
         "totals": _totals(summary.everything, seconds),
         "protocols": _protocols(summary.protocols, seconds),
@@ -241,6 +243,9 @@ def _totals(totals: queries.Totals, seconds: float) -> Document:
         "min_ms": totals.min_ms,
         "mean_ms": totals.mean_ms,
         "max_ms": totals.max_ms,
+        "response_p50_ms": totals.response_p50_ms,
+        "response_p95_ms": totals.response_p95_ms,
+        "response_p99_ms": totals.response_p99_ms,
         "p50_ms": totals.p50_ms,
         "p95_ms": totals.p95_ms,
         "p99_ms": totals.p99_ms,
@@ -274,6 +279,10 @@ def _ledger(ledger: Ledger) -> Document:
         "lost": ledger.lost,
         "state": state,
     }
+
+
+def _arrivals(counts: Counts | None) -> Document | None:
+    return None if counts is None else {**counts._asdict(), "behind": counts.behind}
 
 
 def _verdict(verdict: queries.Verdict | None) -> Document | None:
