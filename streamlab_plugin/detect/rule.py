@@ -25,7 +25,7 @@ from streamlab_plugin.detect.reading import (
     read_text,
     read_texts,
 )
-from streamlab_plugin.detect.window import ERROR_RATE, WindowRule
+from streamlab_plugin.detect.window import METRICS, WindowRule
 
 __all__ = ["SEVERITIES", "Comparison", "DriftRule", "Fix", "Rule", "RuleSet", "WindowRule", "parse_rules"]
 
@@ -126,7 +126,7 @@ def _parse_window(data: object, path: Path) -> WindowRule:
         name=read_name(entry["name"], (*path, "name")),
         description=read_text(entry["description"], (*path, "description")),
         anomaly_type=read_name(entry["anomaly_type"], (*path, "anomaly_type")),
-        metric=read_choice(entry["metric"], (*path, "metric"), "metric", (ERROR_RATE,)),
+        metric=read_choice(entry["metric"], (*path, "metric"), "metric", METRICS),
         window_s=read_count(entry["window_s"], (*path, "window_s")),
         min_count=read_count(entry["min_count"], (*path, "min_count")),
         levels=_parse_levels(entry["levels"], (*path, "levels")),

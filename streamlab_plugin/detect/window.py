@@ -1,4 +1,4 @@
-"""Rules over many requests: a single error is no error rate."""
+"""Rules over many requests: a single error is no error rate, a single late arrival no delay."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from streamlab_plugin.detect.fix import Fix
 
 ERROR_RATE = "error_rate"
+LATE_ARRIVALS = "late_arrivals"
+METRICS = (ERROR_RATE, LATE_ARRIVALS)
+# How a metric and what it counts read in a finding.
+_WORDS = {ERROR_RATE: ("error rate", "requests"), LATE_ARRIVALS: ("behind schedule", "arrivals")}
 
 
 @dataclass(frozen=True, slots=True)
 class WindowRule:
-    """One rule on a sliding window of *window_s* seconds, judged from *min_count* requests on.
+    """One rule on a sliding window of *window_s* seconds, judged from *min_count* requests (arrivals) on.
 
     *levels* are (severity, threshold) pairs, mildest first; a threshold is a share 0..1 and is itself still
     allowed.
@@ -31,7 +35,10 @@ class WindowRule:
 
 @dataclass(frozen=True, slots=True)
 class WindowCount:
-    """Requests of one endpoint in the window, interrupted ones left out; *errors* includes timeouts."""
+    """Requests of one endpoint in the window, interrupted ones left out; *errors* includes timeouts.
+
+    For `LATE_ARRIVALS`: arrivals that were due in the window, and those that did not start on time.
+    """
 
     count: int
     errors: int
@@ -71,9 +78,10 @@ def _judge(rule: WindowRule, protocol: str, endpoint: str, seen: WindowCount) ->
     value = seen.errors / seen.count
     for severity, limit in reversed(rule.levels):
         if value > limit:
+            metric, things = _WORDS[rule.metric]
             message = (
-                f"error rate {value * 100:.3g} % > {limit * 100:.3g} % in {rule.window_s} s "
-                f"({seen.errors:,} of {seen.count:,} requests)"
+                f"{metric} {value * 100:.3g} % > {limit * 100:.3g} % in {rule.window_s} s "
+                f"({seen.errors:,} of {seen.count:,} {things})"
             )
             return WindowFinding(rule, protocol, endpoint, severity, value, limit, message)
     return None

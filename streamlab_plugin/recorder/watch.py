@@ -12,13 +12,21 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from streamlab_plugin.detect.window import WindowCount, evaluate_windows
+from streamlab_plugin.detect.window import (
+    ERROR_RATE,
+    LATE_ARRIVALS,
+    WindowCount,
+    WindowRule,
+    evaluate_windows,
+)
 from streamlab_plugin.knowledge.fix import suggest
 from streamlab_plugin.knowledge.occurrence import PERIOD_S, OccurrenceKey, Occurrences
 from streamlab_plugin.knowledge.signature import fingerprint, worst
+from streamlab_plugin.recorder.punctuality import Punctuality
 from streamlab_plugin.store import run_writer, signature_writer
 from streamlab_plugin.store.finding_queries import OccurrenceCount, occurrences_since
 from streamlab_plugin.store.live_queries import Counts, second_counts
+from streamlab_plugin.store.run_queries import run_arrivals
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -29,6 +37,8 @@ LATE_S = 2
 LOOK_BACK_S = 60
 # Counts of window findings are remembered this long; their buckets are 10 s wide.
 KEEP_S = 120
+# Where a finding about the schedule belongs: no endpoint, the load generator itself (protocol, endpoint).
+GENERATOR = ("other", "(load generator)")
 
 
 class Known:
@@ -64,6 +74,10 @@ class Watch:
         self._window_counts: dict[tuple[str, int], int] = {}
         self._evaluated = int(run.row.started_at)
         rules = run.settings.rules
+        self._error_rules = [rule for rule in rules.windows if rule.metric == ERROR_RATE]
+        self._arrival_rules = [rule for rule in rules.windows if rule.metric == LATE_ARRIVALS]
+        longest_s = max((rule.window_s for rule in self._arrival_rules), default=0)
+        self._punctuality = Punctuality(run.row.started_at, longest_s)
         judges: list[Any] = [*rules.rules, *rules.windows]
         self._texts: dict[str, Any] = {rule.name: rule for rule in judges}
         if rules.drift is not None:
@@ -83,6 +97,7 @@ class Watch:
         # From the beginning of a bucket: after a restart it is counted again as a whole.
         earliest = (until - LOOK_BACK_S) // PERIOD_S * PERIOD_S
         self._evaluate(connection, max(self._evaluated + 1, earliest), until)
+        self._evaluate_arrivals(connection, now)
         self._store_windows(connection, self._process_key, until)
         since = int(self._run.row.started_at) - 10 if is_last else until - LOOK_BACK_S
         with connection.begin():
@@ -96,7 +111,7 @@ class Watch:
 
     def _evaluate(self, connection: Connection, first: int, last: int) -> None:
         """Evaluate the windows that end with each of the seconds from *first* to *last*."""
-        windows = self._run.settings.rules.windows
+        windows = self._error_rules
         if not windows or first > last:
             return
         assert self._run.key is not None
@@ -109,21 +124,30 @@ class Watch:
         self._evaluated = last
 
     def _evaluate_second(self, by_second: Mapping[int, Counts], until: int) -> None:
-        for rule in self._run.settings.rules.windows:
-            counts = _summed(by_second, until - rule.window_s, until)
-            for finding in evaluate_windows((rule,), counts):
-                name = fingerprint(rule.anomaly_type, finding.protocol, finding.endpoint, "", rule.name)
-                key = OccurrenceKey(
-                    name,
-                    rule.name,
-                    rule.anomaly_type,
-                    finding.severity,
-                    finding.protocol,
-                    finding.endpoint,
-                    "",
-                )
-                exemplar = {"at": until, "value": finding.value, "limit": finding.limit}
-                self._windows.add(key, float(until), partial(_sample, finding.message, exemplar))
+        for rule in self._error_rules:
+            self._judge(rule, _summed(by_second, until - rule.window_s, until), until)
+
+    def _evaluate_arrivals(self, connection: Connection, now: float) -> None:
+        """Evaluate the windows that end now; a run without a schedule has none."""
+        if not self._arrival_rules:
+            return
+        assert self._run.key is not None
+        with connection.begin():
+            totals = run_arrivals(connection, self._run.key)
+        if totals is None:
+            return
+        self._punctuality.look(now, totals)
+        for rule in self._arrival_rules:
+            self._judge(rule, {GENERATOR: self._punctuality.window(rule.window_s)}, int(now))
+
+    def _judge(self, rule: WindowRule, counts: Mapping[tuple[str, str], WindowCount], until: int) -> None:
+        for finding in evaluate_windows((rule,), counts):
+            name = fingerprint(rule.anomaly_type, finding.protocol, finding.endpoint, "", rule.name)
+            key = OccurrenceKey(
+                name, rule.name, rule.anomaly_type, finding.severity, finding.protocol, finding.endpoint, ""
+            )
+            exemplar = {"at": until, "value": finding.value, "limit": finding.limit}
+            self._windows.add(key, float(until), partial(_sample, finding.message, exemplar))
 
     def _store_windows(self, connection: Connection, process_key: int, newest: int) -> None:
         rows = self._windows.take_changed()

@@ -82,6 +82,7 @@ def run(conn: Connection, memory: Memory, wanted: str, now: float) -> Document:
         "users": queries.peak_users(conn, found, now),
         "totals": _totals(summary.everything, seconds),
         "protocols": _protocols(summary.protocols, seconds),
+        "responses": _responses(summary),
         "endpoints": _endpoints(summary, seconds),
         "anomalies": _signatures(conn, signatures),
     }
@@ -243,9 +244,6 @@ def _totals(totals: queries.Totals, seconds: float) -> Document:
         "min_ms": totals.min_ms,
         "mean_ms": totals.mean_ms,
         "max_ms": totals.max_ms,
-        "response_p50_ms": totals.response_p50_ms,
-        "response_p95_ms": totals.response_p95_ms,
-        "response_p99_ms": totals.response_p99_ms,
         "p50_ms": totals.p50_ms,
         "p95_ms": totals.p95_ms,
         "p99_ms": totals.p99_ms,
@@ -263,6 +261,19 @@ def _summary(conn: Connection, memory: Memory, run: queries.Run) -> queries.Summ
 
 def _endpoints(summary: queries.Summary, seconds: float) -> list[Document]:
     return [{**key._asdict(), **_totals(totals, seconds)} for key, totals in summary.endpoints]
+
+
+def _responses(summary: queries.Summary) -> list[Document]:
+    """Return service time beside response time, by protocol; nothing without a schedule."""
+    return [
+        {
+            "protocol": name, "p50_ms": one.p50_ms, "p95_ms": one.p95_ms, "p99_ms": one.p99_ms,
+            "response_p50_ms": one.response_p50_ms, "response_p95_ms": one.response_p95_ms,
+            "response_p99_ms": one.response_p99_ms,
+        }
+        for name, one in summary.protocols.items()
+        if one.response_p50_ms is not None
+    ]  # fmt: skip
 
 
 def _ledger(ledger: Ledger) -> Document:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
 
 from streamlab_plugin.core import arrival
@@ -70,7 +72,7 @@ class TestShare:
     def test_each_arrival_once(self, text: str, of: int) -> None:
         """Over all of them, in parts of nearly equal size."""
         parts = [drain(queue(text, Share(rank, of))) for rank in range(of)]
-        assert [offset for _, offset in parse_schedule(text).arrivals()] == sorted(sum(parts, []))
+        assert [offset for _, offset in parse_schedule(text).arrivals()] == sorted(chain(*parts))
         assert all(len(parts[0]) == pytest.approx(len(part), rel=0.03) for part in parts)
 
     def test_a_process_goes_and_two_come(self) -> None:
@@ -83,7 +85,7 @@ class TestShare:
         for rank, one in enumerate((stays, *comes)):
             one.share(Share(rank, 3, since_s=5.0))
         everything = [drain(one) for one in (stays, goes, *comes)]
-        assert sorted([0.0, 0.01, *sum(everything, [])]) == [k / 100 for k in range(1000)]
+        assert sorted([0.0, 0.01, *chain(*everything)]) == [k / 100 for k in range(1000)]
         assert (max(everything[1]), min(everything[2])) == (4.99, 5.02)
 
     def test_who_has_no_rank_takes_nothing(self) -> None:

@@ -114,7 +114,7 @@ class TestPackagedRules:
     def test_trap_high_error_rate_is_no_rule_on_records(self, packaged: RuleSet) -> None:
         """A single error trips nothing critical by being an error; the error rate is a window rule."""
         assert () == compile_rules(packaged.rules)(*error("nothing known").values())
-        assert ["high_error_rate"] == [window.name for window in packaged.windows]
+        assert ["high_error_rate", "behind_schedule"] == [window.name for window in packaged.windows]
         assert (("warning", 0.05), ("critical", 0.15)) == packaged.windows[0].levels
         assert (30, 50) == (packaged.windows[0].window_s, packaged.windows[0].min_count)
 
