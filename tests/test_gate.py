@@ -214,3 +214,37 @@ class TestInstall:
     def test_without_a_gate_there_is_none(self) -> None:
         """Users work without Streamlab, too."""
         assert gates.of(SimpleNamespace(events=SimpleNamespace(request=Hook()))) is None
+
+
+class Schedule:
+    """Stands where users/pacing.py stands: says when requests were scheduled."""
+
+    def __init__(self, *said: tuple[float, float] | None) -> None:
+        self.said = list(said)
+
+    def claim(self, detail: Detail | None, started_at: float) -> tuple[float, float] | None:
+        """Answer in order."""
+        return self.said.pop(0)
+
+    def counts(self) -> dict[str, int]:
+        """Return some."""
+        return {"due": 7}
+
+
+class TestSchedule:
+    """Requests of an open model."""
+
+    def test_the_first_request_of_an_iteration_says_when_it_was_due(self, bench: Bench) -> None:
+        """Of any user; what a Streamlab user waited for by itself is in it."""
+        bench.gate.arrivals = Schedule((90.0, 1500.0), None, (91.0, 8.0))
+        plain, second = bench.fire(start_time=91.5), bench.fire()
+        own = bench.fire(streamlab=Detail("mqtt", "publish", wait_ms=3.0))
+        assert [(90.0, 1500.0), (None, None), (91.0, 8.0)] == [
+            (one.scheduled_at, one.wait_ms) for one in (plain, second, own)
+        ]
+        assert {"due": 7} == bench.gate.arrival_counts()
+
+    def test_without_one_nothing_is_said(self, bench: Bench) -> None:
+        """The user's own wait stays."""
+        own = bench.fire(streamlab=Detail("mqtt", "publish", wait_ms=3.0))
+        assert (None, 3.0, {}) == (own.scheduled_at, own.wait_ms, bench.gate.arrival_counts())

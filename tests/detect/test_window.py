@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamlab_plugin.detect.window import WindowCount, WindowRule, evaluate_windows
+from streamlab_plugin.detect.window import LATE_ARRIVALS, WindowCount, WindowRule, evaluate_windows
 
 RULE = WindowRule(
     "high_error_rate",
@@ -57,3 +57,11 @@ class TestEvaluateWindows:
         """Each rule judges each endpoint."""
         counts = {("http", "/a"): WindowCount(100, 100), ("http", "/b"): WindowCount(100, 100)}
         assert 4 == len(evaluate_windows([RULE, RULE], counts))
+
+    def test_late_arrivals(self) -> None:
+        """The same levels on arrivals, in their own words."""
+        rule = WindowRule(
+            "behind", "", "behind", metric=LATE_ARRIVALS, window_s=10, levels=(("error", 0.25),)
+        )
+        (found,) = evaluate_windows([rule], {("other", "x"): WindowCount(1000, 300)})
+        assert "behind schedule 30 % > 25 % in 10 s (300 of 1,000 arrivals)" == found.message

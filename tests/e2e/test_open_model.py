@@ -177,9 +177,9 @@ class TestSharing:
                 "-u", "8", "-r", "8", "-t", "23s", log="master.log",
             )  # fmt: skip
             try:
-                wait_for(lambda: len(scheduled(place)) > 500, "five seconds of arrivals")
+                wait_for(lambda: len(scheduled(place)) > 500, "five seconds of arrivals", 60)
                 first.process.terminate()
-                wait_for(lambda: len(scheduled(place)) > 1000, "ten seconds of arrivals")
+                wait_for(lambda: len(scheduled(place)) > 1000, "ten seconds of arrivals", 60)
                 third = place.start(*worker, log="third.log")
                 assert 0 == master.wait(), master.text()
                 assert (0, 0) == (second.wait(), third.wait())

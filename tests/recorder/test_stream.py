@@ -89,10 +89,11 @@ class TestTake:
         held = [
             *records(1, 1), *records(2, 1, outcome="nonsense"), *records(3, 1, started_at=float("nan")),
             *records(4, 1, latency_ms=float("inf")), *records(5, 1, size_bytes=-1), *records(6, 1),
+            *records(7, 1, wait_ms=-1.0),
         ]  # fmt: skip
         stream.receive(frame(1, held, unreadable=2))
         write = take(stream)
-        assert (2, 6) == (write.records, write.quarantined)
+        assert (2, 7) == (write.records, write.quarantined)
         assert 2 == sum(delta.requests for delta in write.deltas)
 
     def test_a_record_counts_in_the_second_in_which_it_ended(self, stream: Stream) -> None:
@@ -106,6 +107,18 @@ class TestTake:
         )  # fmt: skip
         assert np.float32 == delta.latencies_ms.dtype
         assert pytest.approx(201.6) == delta.latency_sum
+
+    def test_response_times_stand_beside_service_times(self, stream: Stream) -> None:
+        """Of the same requests, from the first scheduled one in the second on; other series have none."""
+        at = {"started_at": float(BEGIN), "latency_ms": 10.0}
+        held = [*records(1, 1, **at), *records(2, 1, scheduled_at=BEGIN - 2.0, wait_ms=2000.0, **at)]
+        held += [*records(3, 1, wait_ms=7.0, **at), *records(4, 1, endpoint="/b", wait_ms=7.0, **at)]
+        stream.receive(frame(1, held, arrivals={"due": 3}))
+        write = take(stream)
+        first, other = write.deltas
+        assert [10.0, 2010.0, 10.0] == list(first.responses_ms)
+        assert [10.0, 10.0, 10.0] == list(first.latencies_ms)
+        assert (None, {"due": 3}) == (other.responses_ms, write.arrivals)
 
     def test_only_a_record_that_says_more_has_a_full_row(self, stream: Stream) -> None:
         """The others are lean."""

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 from batches import BEGIN, Feed, expected, lean, opened_writer, stored
 from sqlalchemy import Engine, event
 
 from streamlab_plugin.store.buckets import KEEP_S
 from streamlab_plugin.store.engine import open_store
+from streamlab_plugin.store.rollup_queries import run_summary
 from streamlab_plugin.store.writer import Writer
 
 
@@ -110,3 +112,30 @@ class TestBuckets:
                 reads.clear()
                 another.write(writes[1:])
             assert [] == reads
+
+
+class TestResponseTimes:
+    """Response times, in a run of which a part was scheduled."""
+
+    def test_they_cover_the_same_requests(self, writer: Writer) -> None:
+        """What had no schedule responds in its service time, whether it came before, between or after."""
+        feed = Feed()
+        for waits in ([0.0] * 50, [1000.0] * 40, [0.0] * 10):
+            numbers = range(feed.seq + 1, feed.seq + 1 + len(waits))
+            write = feed.write([], [lean(feed.keys, number, latency_ms=5.0) for number in numbers])
+            (delta,) = write.deltas
+            if any(waits):
+                responses = np.asarray([5.0 + wait for wait in waits], dtype=np.float32)
+                write.deltas = [delta._replace(responses_ms=responses)]
+            writer.write([write])
+        with writer.connection.begin():
+            totals = run_summary(writer.connection, 1).protocols["http"]
+        assert (100, 5.0, 5.0) == (totals.latency_samples, totals.p50_ms, totals.p99_ms)
+        assert (5.0, 1005.0) == (totals.response_p50_ms, totals.response_p95_ms)
+
+    def test_none_without_a_schedule(self, writer: Writer) -> None:
+        """Then there is one kind of time."""
+        writer.write([Feed().batch(9)])
+        with writer.connection.begin():
+            totals = run_summary(writer.connection, 1).protocols["http"]
+        assert (True, None) == (totals.p99_ms is not None, totals.response_p99_ms)

@@ -33,11 +33,12 @@ counts = st.dictionaries(texts, st.integers(0, 2**40), max_size=3)
 latencies = st.lists(st.floats(width=32, allow_nan=False), max_size=5)
 deltas = st.lists(
     st.builds(
-        lambda second, key, count, values: Delta(
+        lambda second, key, count, values, responses: Delta(
             second, key, count, 1, 2, 3, 4, 5, np.asarray(values, dtype=np.float32), 0.5,
             min(values, default=None), max(values, default=None),
+            None if responses is None else np.asarray(responses, dtype=np.float32),
         ),
-        st.integers(0, 2**31), series, st.integers(0, 2**40), latencies,
+        st.integers(0, 2**31), series, st.integers(0, 2**40), latencies, st.none() | latencies,
     ),
     max_size=3,
 )  # fmt: skip
@@ -51,6 +52,7 @@ writes = st.builds(
     closed_at=st.none() | floats, evicted=st.integers(0, 9), rows=rows, lean=lean_rows, deltas=deltas,
     occurrences=occurrences,
     gauges=st.lists(st.tuples(st.integers(0, 2**31), st.integers(0, 99)), max_size=2),
+    arrivals=counts,
 )  # fmt: skip
 
 

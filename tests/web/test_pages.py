@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from html import escape
 from pathlib import Path
 from threading import current_thread
 from typing import Any
 
+import numpy as np
 import pytest
+from batches import Feed, lean, opened_writer
 from flask import Flask, Response
 from flask.testing import FlaskClient
 from flask_cors import CORS
@@ -145,6 +148,22 @@ class TestApi:
         assert doc["verdict"]["verdict"] == "breached"
         assert len(doc["endpoints"]) == 7
         assert doc["ledger"]["dropped"] == {"handover_full": 5}
+
+    def test_response_times(self, database_url: str, client: FlaskClient) -> None:
+        """They stand beside the service times where a schedule started requests, else nothing does."""
+        plain = client.get(f"/streamlab/api/v1/runs/{FINISHED}").json
+        assert ([], None) == (plain["responses"], plain["arrivals"])
+        feed, arrivals = Feed(), {"due": 40, "started": 39, "late": 4, "dropped": 1}
+        with closing(opened_writer(database_url, "p-1")) as writer:
+            write = feed.write([], [lean(feed.keys, 1, latency_ms=5.0)], arrivals=arrivals)
+            waited = np.asarray([2005.0], dtype=np.float32)
+            write.deltas = [write.deltas[0]._replace(responses_ms=waited)]
+            writer.write([write])
+        scheduled = host(lambda: open_store(database_url, read_only=True))
+        doc = scheduled.get("/streamlab/api/v1/runs/latest").json
+        assert (5.0, 2005.0) == (doc["responses"][0]["p99_ms"], doc["responses"][0]["response_p99_ms"])
+        assert {**arrivals, "behind": 5} == doc["arrivals"]
+        assert "2,005 ms" in scheduled.get(f"/streamlab/runs/{doc['run']['run']}/").text
 
     def test_timeline(self, client: FlaskClient) -> None:
         """A timeline can be had as a whole, from a time on, or as the last seconds."""
