@@ -27,6 +27,7 @@ from streamlab_plugin.privacy.log import install_cleaning
 from streamlab_plugin.session import VERDICT_S, Session
 from streamlab_plugin.store.engine import fingerprint
 from streamlab_plugin.users import closing
+from streamlab_plugin.users.joining import runner_of
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ class Plugin:
         if self._is_off:
             return
         # A worker may be told to start while its `init` still waits for the recorder, or even before.
-        session = self._prepare(environment, environment.runner)
+        session = self._prepare(environment, runner_of(environment))
         if environment.parsed_options is None:
             environment.parsed_options = Namespace()
         options = environment.parsed_options

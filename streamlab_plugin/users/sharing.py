@@ -17,6 +17,7 @@ import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
 from streamlab_plugin.core.arrival import Share
+from streamlab_plugin.users.joining import runner_of
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Sharing:
 
     def begin(self) -> None:
         """Settle a new run's terms: here, or as the master has said."""
-        environment, runner = self._environment, self._environment.runner
+        environment, runner = self._environment, runner_of(self._environment)
         if environment.parsed_options is None:
             environment.parsed_options = Namespace()
         options = environment.parsed_options
@@ -87,12 +88,17 @@ class Sharing:
     def _look_after(self, runner: Any, options: Any, plan: dict[str, Any]) -> None:
         while True:
             gevent.sleep(LOOK_S)
-            workers = _workers(runner)
-            if workers and workers != plan["workers"]:
-                since_s = max(0.0, time.time() - plan["at"] + NOTICE_S)
-                plan = {**plan, "workers": workers, "since_s": since_s}
-                setattr(options, PLAN, plan)
-                runner.send_message(PLAN, plan)
+            before, connected = plan["workers"], _workers(runner)
+            workers = [one for one in connected if _takes_part(runner, one, before)]
+            if not workers or workers == before:
+                continue
+            since_s = max(0.0, time.time() - plan["at"] + NOTICE_S)
+            plan = {**plan, "workers": workers, "since_s": since_s}
+            setattr(options, PLAN, plan)
+            for one in connected:
+                # Others have not heard of the run, and would complain.
+                if one in workers or one in before:
+                    runner.send_message(PLAN, plan, one)
 
     def _heard(self, plan: dict[str, Any] | None) -> dict[str, Any]:
         """Return the plan that came with the options, on this worker's clock."""
@@ -125,8 +131,14 @@ def _plan(workers: list[str]) -> dict[str, Any]:
     return {"run": at, "at": at, "since_s": 0.0, "workers": workers}
 
 
+def _takes_part(runner: Any, worker: str, before: list[str]) -> bool:
+    """Whether a connected worker has users; while users are spawned, one that took part still does."""
+    has_users = runner.clients[worker].user_count > 0
+    return has_users or (worker in before and not runner.spawning_completed)
+
+
 def _workers(runner: Any) -> list[str]:
-    """Return Locust's ids of the workers that run users."""
+    """Return Locust's ids of the connected workers."""
     if not isinstance(runner, MasterRunner):
         return []
     clients = runner.clients
