@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -78,7 +78,6 @@ class Process:
     opened_at: float
     closed_at: float | None
     ledger: Ledger
-    arrivals: Mapping[str, int] = field(default_factory=dict)
 
 
 def find_run(conn: Connection, wanted: str) -> Run:
@@ -129,10 +128,9 @@ def run_processes(conn: Connection, run_id: int) -> list[Process]:
     process = tables.processes.c
     rows = conn.execute(select(tables.processes).where(process.run_id == run_id).order_by(process.id))
     return [
-        Process(row.id, row.process, row.role, row.pid, row.state, row.opened_at, row.closed_at, _ledger(row),
-                json.loads(row.arrivals))
+        Process(row.id, row.process, row.role, row.pid, row.state, row.opened_at, row.closed_at, _ledger(row))
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def run_arrivals(conn: Connection, run_id: int) -> Counts | None:

@@ -44,7 +44,7 @@ class Arrivals:
         return self if instance is None else MethodType(self, instance)
 
     def __call__(self, instance: Any) -> float:
-        """Return when an arrival is due for the user (or task set) *instance*; Locust need not wait then."""
+        """Wait for an arrival in the user's place; Locust need not wait any more then."""
         user = getattr(instance, "user", instance)
         pacing_of(user.environment).wait(self)
         return 0.0

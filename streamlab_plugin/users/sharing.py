@@ -105,8 +105,9 @@ class Sharing:
         if plan is None:
             logger.error("Streamlab: the master knows no schedule; this worker starts no users by one")
             return _plan(["the master"])
-        if self._is_of_run(plan) and self._plan["since_s"] > plan["since_s"]:  # type: ignore[index]
-            return self._plan  # type: ignore[return-value]  # the message was quicker
+        known = self._plan
+        if known is not None and known["run"] == plan["run"] and known["since_s"] > plan["since_s"]:
+            return known  # the message was quicker
         ahead_s = plan["at"] + plan["since_s"] - time.time()
         if self._environment.runner.client_id in plan["workers"] and abs(ahead_s) > CLOCK_LIMIT_S:
             logger.warning(
@@ -117,12 +118,11 @@ class Sharing:
         return plan
 
     def _told(self, msg: Any, **_arguments: Any) -> None:
-        at = self._plan["at"] if self._is_of_run(msg.data) else msg.data["at"]  # type: ignore[index]
-        self._plan = {**msg.data, "at": at}
+        plan, known = msg.data, self._plan
+        if known is not None and known["run"] == plan["run"]:
+            plan = {**plan, "at": known["at"]}  # on this worker's clock
+        self._plan = plan
         self._changed()
-
-    def _is_of_run(self, plan: dict[str, Any]) -> bool:
-        return self._plan is not None and self._plan["run"] == plan["run"]
 
 
 def _plan(workers: list[str]) -> dict[str, Any]:
