@@ -219,7 +219,7 @@ class TestUsers:
     def test_a_user_that_connects(self, place: Place) -> None:
         """The arrival belongs to the request, not to the connect before it."""
         server = Path(__file__).parents[1] / "users" / "ws_target.py"
-        for port, _log in serve(str(server), place.folder / "ws.log"):
+        for port, *_rest in serve(str(server), place.folder / "ws.log"):
             file = place.folder / "locustfile.py"
             file.write_text(
                 "from locust import task\n"
