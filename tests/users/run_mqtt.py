@@ -166,7 +166,7 @@ def retained() -> Any:
     def body(user: Any) -> Any:
         session_topic = "r/1"
         assert user.connect()
-        user._session._paho.publish(session_topic, b'{"n":1}', 1, True)
+        user._connector.session._paho.publish(session_topic, b'{"n":1}', 1, True)
         user.subscribe(session_topic)
         user.publish("r/2", {}, qos=1)
 
