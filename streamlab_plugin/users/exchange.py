@@ -1,4 +1,4 @@
-"""A publish or subscribe under way, and how a broker says no."""
+"""A publish or subscribe under way."""
 
 from __future__ import annotations
 
@@ -6,17 +6,6 @@ from time import perf_counter
 from typing import Any
 
 from gevent.lock import Semaphore
-
-# The MQTT 5 reason code from which on a code means failure; paho translates those of 3.1.1.
-FAILURE = 0x80
-
-
-class MqttError(ConnectionError):
-    """The broker refused or ended something; ``status`` is the MQTT 5 reason code."""
-
-    def __init__(self, what: str, status: int) -> None:
-        super().__init__(what)
-        self.status = status
 
 
 class Exchange:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import uuid
 from time import perf_counter
 from typing import Any
-from urllib.parse import urlsplit
 
 import gevent
 from gevent import GreenletExit
@@ -17,25 +16,26 @@ from gevent.hub import Waiter
 from locust import User
 from locust.exception import StopTest
 
+from streamlab_plugin.users.broker import broker_at
 from streamlab_plugin.users.clock import now
 from streamlab_plugin.users.delivery import stamp, stream_name
 from streamlab_plugin.users.exchange import Exchange
+from streamlab_plugin.users.mqtt_client import Login, MqttClient, Will
 from streamlab_plugin.users.mqtt_connector import Connector
 from streamlab_plugin.users.mqtt_rows import MqttRows
 from streamlab_plugin.users.mqtt_teller import Teller
 from streamlab_plugin.users.session import Session
 
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
-
 
 class MqttUser(User):
     """A client of an MQTT broker.
 
-    Set `host` to ``mqtt://name:port`` or ``mqtts://name:port``. Methods do not raise for what the broker
-    does: a failure is recorded, and the answer is ``False``.
+    Set `host` to ``mqtt://name:port`` or ``mqtts://name:port``, or to ``ws://name:port/path`` or
+    ``wss://name:port/path`` for MQTT over WebSocket. Methods do not raise for what the broker does: a failure
+    is recorded, and the answer is ``False``.
 
     Raises:
-        StopTest: `host` is no MQTT URL.
+        StopTest: `host` is no such URL, or another attribute cannot be used.
     """
 
     abstract = True
@@ -48,19 +48,31 @@ class MqttUser(User):
     connect_timeout_s: float = 10.0
     ack_timeout_s: float = 10.0
     clean_session: bool = True
+    session_expiry_s: int = 0  # MQTT 5: how long the broker keeps a session after its connection has ended
+    will: Will | None = None
+    tls_ca_file: str | None = None  # None: the authorities that the system trusts
+    tls_cert_file: str | None = None
+    tls_key_file: str | None = None
+    tls_verify: bool = True
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        url = urlsplit(self.host or "")
-        if url.scheme not in _PORTS or not url.hostname:
-            raise StopTest(f"{type(self).__name__}.host must be a mqtt:// or mqtts:// URL, got {self.host!r}")
-        self.address = url.hostname, url.port or _PORTS[url.scheme]
-        self.is_tls = url.scheme == "mqtts"
         self.client_id = self.client_id or uuid.uuid4().hex
+        try:
+            self._broker = broker_at(
+                self.host or "",
+                ca_file=self.tls_ca_file,
+                cert_file=self.tls_cert_file,
+                key_file=self.tls_key_file,
+                verify=self.tls_verify,
+            )
+            self._login()
+        except ValueError as error:
+            raise StopTest(f"{type(self).__name__}.{error}") from None
         self._hub = gevent.get_hub()
         self._rows = MqttRows(self)
         self._teller = Teller(self, self._rows)
-        self._connector = Connector(self, self._rows, self._teller, self._on_open)
+        self._connector = Connector(self, self._client, self._rows, self._teller, self._on_open)
         self._subscriptions: dict[str, tuple[int, str]] = {}
         self._numbers: dict[str, int] = {}
 
@@ -140,8 +152,23 @@ class MqttUser(User):
         greenlet.rawlink(lambda _greenlet: self._connector.leave())
         return greenlet
 
+    def _client(self) -> MqttClient:
+        return MqttClient(self._broker, self._login(), self.connect_timeout_s)
+
+    def _login(self) -> Login:
+        return Login(
+            self.client_id or "",
+            self.username,
+            self.password,
+            self.mqtt_version,
+            self.keepalive_s,
+            self.clean_session,
+            self.session_expiry_s,
+            self.will,
+        )
+
     def _on_open(self, session: Session) -> None:
-        if self.clean_session:
+        if not session.is_resumed:
             for topic in self._subscriptions:
                 self._subscribe(session, topic)
 

@@ -12,6 +12,7 @@ from gevent.lock import Semaphore
 
 from streamlab_plugin.users import ticker
 from streamlab_plugin.users.closing import DRAIN_LIMIT_S, closers
+from streamlab_plugin.users.mqtt_client import Memory, MqttClient
 from streamlab_plugin.users.mqtt_rows import MqttRows
 from streamlab_plugin.users.mqtt_teller import Teller
 from streamlab_plugin.users.session import Session
@@ -24,20 +25,30 @@ class Connector:
     """Keep at most one open session for *user*.
 
     Args:
-        user: An `MqttUser`; its attributes say where and how to connect.
+        user: An `MqttUser`; its attributes say how long to wait.
+        client: Makes a client for the next connection.
         rows: Where attempts are recorded.
         teller: Who tells what the sessions bring.
         on_open: Called with each new session before anybody else may use it.
     """
 
-    def __init__(self, user: Any, rows: MqttRows, teller: Teller, on_open: Callable[[Session], None]) -> None:
+    def __init__(
+        self,
+        user: Any,
+        client: Callable[[], MqttClient],
+        rows: MqttRows,
+        teller: Teller,
+        on_open: Callable[[Session], None],
+    ) -> None:
         self._user = user
+        self._client = client
         self._rows = rows
         self._teller = teller
         self._on_open = on_open
         self._hub = gevent.get_hub()
         self._lock = Semaphore(1)
         self._opening: Session | None = None  # waiting for CONNACK
+        self._memory: Memory | None = None  # of the session before
         self.session: Session | None = None  # open
 
     # Opening
@@ -77,16 +88,7 @@ class Connector:
 
     def _begin(self) -> Session:
         user = self._user
-        session = Session(
-            {
-                "client_id": user.client_id,
-                "version": user.mqtt_version,
-                "clean_session": user.clean_session,
-                "username": user.username,
-                "password": user.password,
-            },
-            self._on_news,
-        )
+        session = Session(self._client(), self._on_news, None if user.clean_session else self._memory)
         self._opening = session
         self._teller.live.append(session)
         gevent.spawn(self._call, session)
@@ -95,16 +97,8 @@ class Connector:
 
     def _call(self, session: Session) -> None:
         """Reach the broker: the body of a greenlet that ends when CONNECT is sent."""
-        user = self._user
-        host, port = user.address
         try:
-            session.open(
-                host,
-                port,
-                is_tls=user.is_tls,
-                keepalive_s=user.keepalive_s,
-                timeout_s=user.connect_timeout_s,
-            )
+            session.open()
         except (OSError, ValueError) as failure:
             session.fail(failure)
 
@@ -117,6 +111,7 @@ class Connector:
     def _on_news(self, session: Session) -> None:
         if session.end is not None and self.session is session:
             self.session = None
+            self._memory = session.memory
         self._teller.wake()
 
     def _settle(self, session: Session) -> None:
@@ -151,6 +146,7 @@ class Connector:
         session, self.session = self.session, None
         if session is None:
             return False
+        self._memory = session.memory
         gevent.with_timeout(DRAIN_LIMIT_S, _until_idle, session, timeout_value=None)
         session.close()
         gevent.with_timeout(DRAIN_LIMIT_S, session.over.wait, timeout_value=None)

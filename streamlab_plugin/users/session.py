@@ -8,10 +8,8 @@ sessions alive. Nothing here blocks except `Session.open`. Knows nothing of Locu
 from __future__ import annotations
 
 import socket
-import ssl
 from collections import deque
 from collections.abc import Callable
-from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
@@ -20,44 +18,30 @@ from gevent.event import Event
 from gevent.hub import Waiter
 from gevent.lock import Semaphore
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 
-from streamlab_plugin.users.exchange import FAILURE, Exchange, MqttError
-from streamlab_plugin.users.mqtt_client import MqttClient
+from streamlab_plugin.users.exchange import Exchange
+from streamlab_plugin.users.mqtt_client import Memory, MqttClient
+from streamlab_plugin.users.mqtt_error import FAILURE, ConnectionLostError, MqttError, failure
 
 _READ, _WRITE = 1, 2
 # Publishes in flight at once: what paho would allow, and less if the broker says so.
 _IN_FLIGHT = 20
 
 
-@lru_cache(maxsize=1)
-def _tls_context() -> ssl.SSLContext:
-    return ssl.create_default_context()
-
-
 class Session:
     """A connection to a broker, from CONNECT to the end of the socket.
 
     Args:
-        client: How to introduce ourselves: ``client_id``, ``version``, ``clean_session``, ``username``,
-            ``password``.
+        client: What speaks to the broker.
         on_news: Called, in the hub or in a sending greenlet, when `news` should be fetched; must not block.
+        memory: Of the client whose session this one may resume.
     """
 
-    def __init__(self, client: dict[str, Any], on_news: Callable[[Session], None]) -> None:
-        is_v5 = client["version"] == 5
-        self._is_clean = client["clean_session"]
-        self._paho = MqttClient(
-            CallbackAPIVersion.VERSION2,
-            client_id=client["client_id"],
-            protocol=paho.MQTTv5 if is_v5 else paho.MQTTv311,
-            clean_session=None if is_v5 else self._is_clean,
-            reconnect_on_failure=False,
-        )
-        self._is_v5 = is_v5
-        if client["username"] is not None:
-            self._paho.username_pw_set(client["username"], client["password"])
-        self._paho.max_inflight_messages_set(0)  # `slots` limits instead: its wait is measured
+    def __init__(
+        self, client: MqttClient, on_news: Callable[[Session], None], memory: Memory | None = None
+    ) -> None:
+        self._paho = client
+        self._memory = memory
         self._paho.on_connect = self._on_connect
         self._paho.on_disconnect = self._on_disconnect
         self._paho.on_publish = self._on_publish
@@ -74,6 +58,7 @@ class Session:
         self.started = perf_counter()
         self.opened = 0.0  # when CONNACK came, or the attempt failed; 0 before
         self.is_open = False
+        self.is_resumed = False  # whether the broker still knew us, with our subscriptions
         self.failure: Exception | None = None
         self.end: MqttError | None = None  # how an open session ended
         self.closing = 0.0  # when we said goodbye; 0 before
@@ -87,23 +72,16 @@ class Session:
 
     # Opening and closing
 
-    def open(self, host: str, port: int, *, is_tls: bool, keepalive_s: int, timeout_s: float) -> None:
-        """Connect and send CONNECT; the rest comes through the loop. Blocks for TCP and TLS only.
+    def open(self) -> None:
+        """Connect and send CONNECT; the rest comes through the loop. Blocks for the connection only.
 
         Raises:
             OSError: The broker cannot be reached.
         """
-        if is_tls:
-            self._paho.tls_set_context(_tls_context())
-        self._paho.connect_timeout = timeout_s
-        if self._is_v5:
-            self._paho.connect_async(host, port, keepalive_s, clean_start=self._is_clean)
-        else:
-            self._paho.connect_async(host, port, keepalive_s)
         self._paho.reconnect()
-        sock: Any = self._paho.socket()
+        sock = self._paho.raw_socket
         if sock is None:
-            raise MqttError("connection lost before CONNACK", FAILURE)
+            raise ConnectionLostError("no CONNACK")
         # paho leaves Nagle's algorithm on: a second small packet would wait 40 ms for the first one's ACK.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._reader = self._loop.io(sock.fileno(), _READ)
@@ -131,7 +109,7 @@ class Session:
 
     def abort(self) -> None:
         """Shut the socket down; the loop then sees the end."""
-        sock: Any = self._paho.socket()
+        sock = self._paho.raw_socket
         if sock is not None:
             try:
                 sock.shutdown(socket.SHUT_RDWR)
@@ -169,7 +147,7 @@ class Session:
                 exchange.mid = mid
                 self.exchanges[mid] = exchange
             else:
-                exchange.end(FAILURE, self.end or MqttError(paho.error_string(status), FAILURE))
+                exchange.end(FAILURE, self.end or ConnectionLostError("not sent"))
         self._written()
 
     def forget(self, exchange: Exchange) -> bool:
@@ -214,7 +192,7 @@ class Session:
 
     def _reader_failed(self) -> None:
         if self.end is None:
-            self._ended(MqttError("malformed packet", 0x81))
+            self._ended(failure("not understood", 0x81))
 
     def _writable(self) -> None:
         self._paho.loop_write()
@@ -243,6 +221,11 @@ class Session:
                 self._loop.run_callback(waiter.switch, None)
 
     @property
+    def memory(self) -> Memory:
+        """What a later session of this client needs to resume this one."""
+        return self._paho.memory
+
+    @property
     def has_news(self) -> bool:
         """Whether something waits to be told: `finished`, `deliveries`, `end`."""
         return bool(self.finished or self.deliveries or self.end is not None)
@@ -253,31 +236,34 @@ class Session:
 
     # What paho calls; it holds locks meanwhile, so nothing here may call back or give way
 
-    def _on_connect(self, _client: Any, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
+    def _on_connect(self, _client: Any, _data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if self.opened:
             self.abort()  # too late: nobody waits for it any more
             return
         self.opened = perf_counter()
         if reason.is_failure:
-            self.failure = MqttError(f"connect refused: {reason}", reason.value)
+            self.failure = failure("connect refused", reason.value)
         else:
             self.is_open = True
+            self.is_resumed = bool(flags.session_present)
+            if self.is_resumed and self._memory is not None:
+                self._paho.resume(self._memory)
             limit = getattr(properties, "ReceiveMaximum", _IN_FLIGHT)
             if limit < _IN_FLIGHT:
                 self.slots = Semaphore(limit)
         self._woken.append(self.waiter)
 
-    def _on_disconnect(self, client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+    def _on_disconnect(self, client: Any, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
         if not self.is_open:
             if not self.opened:
                 self.opened = perf_counter()
-                self.failure = MqttError(f"connection lost before CONNACK: {reason}", reason.value)
+                self.failure = _end("no CONNACK", flags, reason)
                 self._woken.append(self.waiter)
             self.over.set()
             return
         now = perf_counter()
         self.deliveries.extend((message, now) for message in client.unreleased())
-        self._ended(MqttError(f"disconnected: {reason}", reason.value))
+        self._ended(_end("disconnected", flags, reason))
 
     def _ended(self, end: MqttError) -> None:
         self.end = end
@@ -297,7 +283,7 @@ class Session:
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
         exchange = self.exchanges.pop(mid, None)
-        error = MqttError(f"publish refused: {reason}", reason.value) if reason.value >= FAILURE else None
+        error = failure("publish refused", reason.value) if reason.value >= FAILURE else None
         if exchange is not None:
             self._finish(exchange, reason.value, error)
         elif self._publishing is not None:
@@ -309,7 +295,7 @@ class Session:
             return
         worst = max(reasons, key=lambda reason: int(reason.value))
         is_refused = worst.value >= FAILURE
-        error = MqttError(f"subscribe refused: {worst}", worst.value) if is_refused else None
+        error = failure("subscribe refused", worst.value) if is_refused else None
         self._finish(exchange, worst.value, error)
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
@@ -321,3 +307,10 @@ class Session:
             self._woken.append(exchange.waiter)
         else:
             self.finished.append(exchange)
+
+
+def _end(what: str, flags: Any, reason: Any) -> MqttError:
+    """Return why a connection ended: as the broker said, as our keep-alive found, or without a word."""
+    if flags.is_disconnect_packet_from_server or reason.value > FAILURE:
+        return failure(what, reason.value)
+    return ConnectionLostError(what)

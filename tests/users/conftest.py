@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mosquitto import Mosquitto
 
 HERE = Path(__file__).parent
-MOSQUITTO = "/usr/sbin/mosquitto"
 Drive = Callable[..., dict[str, Any]]
 
 
@@ -107,49 +106,16 @@ class Broker:
         return self.log.read_text(encoding="utf-8").count("New client connected")
 
 
-def free_ports() -> int:
-    """Return a port that is free, as is the one above it."""
-    while True:
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port = int(one.getsockname()[1])
-            try:
-                two.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
-
-
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
     """A mosquitto on free ports."""
-    port, log = free_ports(), tmp_path / "broker.log"
-    (tmp_path / "acl").write_text(
-        "".join(f"topic readwrite {root}/#\n" for root in ("q", "d", "r", "f", "l", "k", "big"))
-    )
-    (tmp_path / "conf").write_text(
-        f"per_listener_settings true\nlistener {port} 127.0.0.1\nallow_anonymous true\n"
-        f"acl_file {tmp_path}/acl\nlistener {port + 1} 127.0.0.1\nallow_anonymous false\n"
-        f"user root\npersistence false\nset_tcp_nodelay true\nmax_queued_messages 0\n"
-        f"log_type all\nlog_dest file {log}\n"
-    )
-    with subprocess.Popen([MOSQUITTO, "-c", str(tmp_path / "conf")], stderr=subprocess.DEVNULL) as process:
-        try:
-            connect_until_up(port, process)
-            yield Broker(str(port), log)
-        finally:
-            process.terminate()
-
-
-def connect_until_up(port: int, process: subprocess.Popen[Any] | None = None) -> None:
-    """Return once somebody listens on *port*; fail if *process* ends before."""
-    while process is None or process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except ConnectionRefusedError:
-            continue
-        return
-    raise AssertionError("the broker did not start")
+    acl = tmp_path / "acl"
+    acl.write_text("".join(f"topic readwrite {root}/#\n" for root in ("q", "d", "r", "f", "l", "k", "big")))
+    started = Mosquitto(tmp_path, [f"allow_anonymous true\nacl_file {acl}", "allow_anonymous false"])
+    try:
+        yield Broker(str(started.port), started.log)
+    finally:
+        started.kill()
 
 
 def of(result: dict[str, Any], operation: str, **wanted: Any) -> list[dict[str, Any]]:

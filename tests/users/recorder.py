@@ -83,3 +83,31 @@ class Bench:
         self.late = len(rows)
         runner.quit()
         return rows
+
+
+def run_once(user_class: type[User], body: Any, **attributes: Any) -> dict[str, Any]:
+    """Run *body* once in one user and return the rows, what it returned, and errors of tasks and hooks."""
+    returned: list[Any] = []
+
+    def once(user: Any) -> None:
+        try:
+            returned.append(body(user))
+        except Exception as error:
+            returned.append(f"{type(error).__name__}: {error}")
+        gevent.sleep(60)
+
+    bench = Bench(type("Device", (user_class,), {"tasks": [once], **attributes}))
+    bench.run(1, lambda: returned)
+    return {
+        "rows": bench.recorder.rows,
+        "returned": returned,
+        "errors": bench.errors,
+        "drained": bench.drained,
+    }
+
+
+def wait_for(condition: Any) -> None:
+    """Wait until *condition* holds, 5 s at most."""
+    with gevent.Timeout(5):
+        while not condition():
+            gevent.sleep(0.005)

@@ -12,7 +12,7 @@ from typing import Any
 import gevent
 import gevent.server
 from locust import task
-from recorder import Bench
+from recorder import Bench, run_once, wait_for
 
 from streamlab_plugin.users.mqtt import MqttUser
 
@@ -21,32 +21,8 @@ servers: list[Any] = []
 
 
 def one_task(body: Any, **attributes: Any) -> dict[str, Any]:
-    """Run *body* once in one user and return the rows, what it returned, and errors of tasks and hooks."""
-    returned: list[Any] = []
-
-    def once(user: Any) -> None:
-        try:
-            returned.append(body(user))
-        except Exception as error:
-            returned.append(f"{type(error).__name__}: {error}")
-        gevent.sleep(60)
-
-    one = type("Device", (attributes.pop("base", MqttUser),), {"host": HOST, "tasks": [once], **attributes})
-    bench = Bench(one)
-    bench.run(1, lambda: returned)
-    return {
-        "rows": bench.recorder.rows,
-        "returned": returned,
-        "errors": bench.errors,
-        "drained": bench.drained,
-    }
-
-
-def wait_for(condition: Any) -> None:
-    """Wait until *condition* holds, 5 s at most."""
-    with gevent.Timeout(5):
-        while not condition():
-            gevent.sleep(0.005)
+    """Run *body* once in one user of the broker."""
+    return run_once(attributes.pop("base", MqttUser), body, **{"host": HOST, **attributes})
 
 
 def publish(**attributes: Any) -> Any:

@@ -24,7 +24,7 @@ class TestPublish:
         """An MQTT 5 failure code in the acknowledgement is an error."""
         result = drive(RUN, "refused5", broker.address)
         (row,) = of(result, "publish")
-        assert ("error", 135, "publish refused: Not authorized") == (
+        assert ("error", 135, "publish refused: not authorised") == (
             row["outcome"],
             row["status"],
             row["text"],

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ports import connect_until_up, free_ports
 
-from users.conftest import Drive, Target, connect_until_up, free_ports
+from users.conftest import Drive, Target
 from users.nginx import LIMIT_BYTES, REDIRECTS, Nginx, running
 
 RUN = "run_nginx.py"
@@ -20,7 +21,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 @pytest.fixture
 def nginx(sse_target: Target, tmp_path: Path) -> Iterator[Nginx]:
     """An nginx in front of a server of event streams."""
-    first, third = free_ports(), free_ports()
+    first, third = free_ports(2), free_ports(2)
     with running(tmp_path, [first, first + 1, third, third + 1], sse_target.address) as server:
         for port in server.ports.values():
             connect_until_up(port)
