@@ -1,4 +1,4 @@
-"""How long a client waits before it connects again: exponential back-off with full jitter.
+"""How long a client waits before it connects again: exponential back-off with jitter.
 
 Without jitter all clients of a server that was restarted come back at the same moments. Full jitter draws
 from zero to the bound (Marc Brooker, "Exponential Backoff And Jitter", 2015).
@@ -6,15 +6,34 @@ from zero to the bound (Marc Brooker, "Exponential Backoff And Jitter", 2015).
 
 from __future__ import annotations
 
+import itertools
 import random
+from collections.abc import Callable
+from typing import Any
 
 
 class Backoff:
-    """Delays of one client; the bound doubles with each failure from *first_s* up to *most_s* (seconds)."""
+    """Delays of one client; the bound doubles with each failure from *first_s* up to *most_s* (seconds).
 
-    def __init__(self, first_s: float, most_s: float) -> None:
+    Args:
+        first_s: Bound of the first delay.
+        most_s: Largest bound.
+        jitter: Share of a delay that is drawn: 0 none, 1 all of it.
+        chance: Draws from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        first_s: float,
+        most_s: float,
+        *,
+        jitter: float = 1.0,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         self._first_s = first_s
         self._most_s = most_s
+        self._jitter = jitter
+        self._chance = chance
         self._failures = 0
 
     def failed(self) -> None:
@@ -31,4 +50,12 @@ class Backoff:
             return 0.0
         # Doubling stops counting where no bound is that large.
         bound_s = self._first_s * 2.0 ** min(self._failures - 1, 60)
-        return random.uniform(0.0, min(bound_s, self._most_s))
+        return min(bound_s, self._most_s) * (1.0 - self._jitter * self._chance())
+
+
+def next_seed(environment: Any) -> str:
+    """Return the seed of the next user of a Locust environment: the worker's index and the user's in it."""
+    indexes = getattr(environment, "streamlab_user_indexes", None)
+    if indexes is None:
+        indexes = environment.streamlab_user_indexes = itertools.count()
+    return f"{getattr(environment.runner, 'worker_index', 0)}:{next(indexes)}"

@@ -22,6 +22,7 @@ from streamlab_plugin.users.delivery import stamp, stream_name
 from streamlab_plugin.users.exchange import Exchange
 from streamlab_plugin.users.mqtt_client import Login, MqttClient, Will
 from streamlab_plugin.users.mqtt_connector import Connector
+from streamlab_plugin.users.mqtt_error import FAILURE, ConnectionLostError
 from streamlab_plugin.users.mqtt_rows import MqttRows
 from streamlab_plugin.users.mqtt_teller import Teller
 from streamlab_plugin.users.session import Session
@@ -47,6 +48,10 @@ class MqttUser(User):
     keepalive_s: int = 60
     connect_timeout_s: float = 10.0
     ack_timeout_s: float = 10.0
+    keeps_connected: bool = True  # connect again by itself after a loss
+    reconnect_delay_s: float = 0.5  # bound of the first delay; it doubles with each failure
+    reconnect_delay_most_s: float = 5.0
+    reconnect_jitter: float = 1.0  # share of a pause that is drawn at random
     clean_session: bool = True
     session_expiry_s: int = 0  # MQTT 5: how long the broker keeps a session after its connection has ended
     will: Will | None = None
@@ -67,6 +72,7 @@ class MqttUser(User):
                 verify=self.tls_verify,
             )
             self._login()
+            self._check_pauses()
         except ValueError as error:
             raise StopTest(f"{type(self).__name__}.{error}") from None
         self._hub = gevent.get_hub()
@@ -81,7 +87,8 @@ class MqttUser(User):
     def connect(self) -> bool:
         """Connect unless connected; tell whether there is a session now.
 
-        Publishing and subscribing connect by themselves, also after a loss; then subscriptions are renewed.
+        Publishing and subscribing connect by themselves. A lost connection is opened again, with its
+        subscriptions, by itself; until then they wait for one attempt.
         """
         return (self._connector.session or self._connector.open()) is not None
 
@@ -152,6 +159,13 @@ class MqttUser(User):
         greenlet.rawlink(lambda _greenlet: self._connector.leave())
         return greenlet
 
+    def _check_pauses(self) -> None:
+        if not 0 <= self.reconnect_delay_s <= self.reconnect_delay_most_s:
+            pauses = f"got {self.reconnect_delay_s!r} and {self.reconnect_delay_most_s!r}"
+            raise ValueError(f"reconnect_delay_s must be from 0 to reconnect_delay_most_s, {pauses}")
+        if not 0 <= self.reconnect_jitter <= 1:
+            raise ValueError(f"reconnect_jitter must be from 0 to 1, got {self.reconnect_jitter!r}")
+
     def _client(self) -> MqttClient:
         return MqttClient(self._broker, self._login(), self.connect_timeout_s)
 
@@ -177,22 +191,34 @@ class MqttUser(User):
     def _place(self, qos: int, name: str) -> tuple[Session | None, float | None]:
         """Return an open session with, for QoS 1 and 2, a place in flight, and the wait for the place (ms).
 
-        The session is None where there is none to be had.
+        The session is None where there is none to be had; then the publish has its row.
         """
+        session = self._connector.session
+        if session is not None and (qos == 0 or session.slots.acquire(blocking=False)):
+            return session, None
+        begun = perf_counter()
+        try:
+            session = self._free_session(qos)
+        except BaseException:
+            self._rows.publish_interrupted(name, begun)
+            raise
+        waited_ms = (perf_counter() - begun) * 1000.0
+        if session is None:
+            exchange = Exchange("publish", name, {"wait_ms": waited_ms})
+            exchange.end(FAILURE, ConnectionLostError("not sent"))
+            self._rows.exchange(exchange)
+        return session, waited_ms
+
+    def _free_session(self, qos: int) -> Session | None:
         while True:
             session = self._connector.session or self._connector.open()
-            if session is None or qos == 0 or session.slots.acquire(blocking=False):
-                return session, None
-            begun = perf_counter()
-            try:
-                session.slots.acquire()
-                if self._teller.is_over:
-                    raise GreenletExit
-            except BaseException:
-                self._rows.publish_interrupted(name, begun)
-                raise
+            if session is None or qos == 0:
+                return session
+            session.slots.acquire()
+            if self._teller.is_over:
+                raise GreenletExit
             if session.is_open and session is self._connector.session:
-                return session, (perf_counter() - begun) * 1000.0
+                return session
             session.slots.release()
 
     def _subscribe(self, session: Session, topic: str) -> bool:

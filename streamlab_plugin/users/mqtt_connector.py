@@ -1,9 +1,15 @@
-"""Opens and ends the sessions of an MQTT user, and gives each attempt and each end exactly one row."""
+"""Opens and ends the sessions of an MQTT user, and gives each attempt and each end exactly one row.
+
+After a loss a greenlet of its own opens the next session, so that who only listens comes back, too. All
+attempts after a failure keep the pauses of the `Backoff`, whoever wants them.
+"""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import gevent
@@ -11,10 +17,12 @@ from gevent import GreenletExit
 from gevent.lock import Semaphore
 
 from streamlab_plugin.users import ticker
+from streamlab_plugin.users.backoff import Backoff, next_seed
 from streamlab_plugin.users.closing import DRAIN_LIMIT_S, closers
 from streamlab_plugin.users.mqtt_client import Memory, MqttClient
 from streamlab_plugin.users.mqtt_rows import MqttRows
 from streamlab_plugin.users.mqtt_teller import Teller
+from streamlab_plugin.users.report import CONTROL_EXCEPTIONS, pass_on
 from streamlab_plugin.users.session import Session
 
 _POLL_S = 0.01
@@ -48,6 +56,10 @@ class Connector:
         self._hub = gevent.get_hub()
         self._lock = Semaphore(1)
         self._opening: Session | None = None  # waiting for CONNACK
+        self._seed = next_seed(user.environment)
+        self._backoff: Backoff | None = None  # made by the first failure
+        self._next_at = 0.0  # `perf_counter` reading
+        self._reconnecting: gevent.Greenlet[..., None] | None = None
         self._memory: Memory | None = None  # of the session before
         self.session: Session | None = None  # open
 
@@ -60,10 +72,12 @@ class Connector:
             GreenletExit: The user has ended.
         """
         with self._lock:
-            if self._teller.is_over:
-                raise GreenletExit
             if self.session is not None:
                 return self.session
+            if self._backoff is not None:
+                gevent.sleep(max(0.0, self._next_at - perf_counter()))
+            if self._teller.is_over:
+                raise GreenletExit
             session = self._opening or self._begin()
             timer = self._hub.loop.timer(self._user.connect_timeout_s)
             timer.start(session.waiter.switch, None)
@@ -81,7 +95,10 @@ class Connector:
             if self._teller.is_over:
                 raise GreenletExit
             if not session.is_open:
+                self._pause()
                 return None
+            if self._backoff is not None:
+                self._backoff.succeeded()
             self.session = session
             self._on_open(session)
             return self.session
@@ -112,7 +129,36 @@ class Connector:
         if session.end is not None and self.session is session:
             self.session = None
             self._memory = session.memory
+            self._pause()
+            if self._user.keeps_connected and self._reconnecting is None:
+                self._reconnecting = gevent.spawn(self._reconnect)
         self._teller.wake()
+
+    def _pause(self) -> None:
+        """See to it that the next attempt waits."""
+        if self._backoff is None:
+            user = self._user
+            self._backoff = Backoff(
+                user.reconnect_delay_s,
+                user.reconnect_delay_most_s,
+                jitter=user.reconnect_jitter,
+                chance=random.Random(self._seed).random,
+            )
+        self._backoff.failed()
+        self._next_at = perf_counter() + self._backoff.delay_s()
+
+    def _reconnect(self) -> None:
+        try:
+            while self.session is None:
+                self.open()
+        except CONTROL_EXCEPTIONS as control:
+            pass_on(self._user, control)
+        finally:
+            self._reconnecting = None
+
+    def _stay_away(self) -> None:
+        if self._reconnecting is not None:
+            self._reconnecting.kill(block=False)
 
     def _settle(self, session: Session) -> None:
         """Fire the row of an attempt that has ended, unless it has its row."""
@@ -143,6 +189,7 @@ class Connector:
 
     def close(self) -> bool:
         """Disconnect: wait for acknowledgements and for the broker's end; tell whether it came."""
+        self._stay_away()
         session, self.session = self.session, None
         if session is None:
             return False
@@ -156,6 +203,7 @@ class Connector:
     def leave(self) -> None:
         """Settle what an ended user leaves behind; runs in the hub, and cannot wait."""
         self._teller.is_over = True
+        self._stay_away()
         self.session = None
         for session in tuple(self._teller.live):
             if not session.opened:

@@ -44,8 +44,13 @@ def fire_aside(user: User, **event: Any) -> None:
     try:
         user.environment.events.request.fire(**event)
     except CONTROL_EXCEPTIONS as control:
-        if user.greenlet is not None and not user.greenlet.dead:
-            gevent.kill(user.greenlet, control)
+        pass_on(user, control)
+
+
+def pass_on(user: User, control: Exception) -> None:
+    """Raise in the user's own greenlet what a listener has raised in another one of its greenlets."""
+    if user.greenlet is not None and not user.greenlet.dead:
+        gevent.kill(user.greenlet, control)
 
 
 def hook_failed(user: User, error: Exception) -> None:

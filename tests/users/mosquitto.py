@@ -59,9 +59,8 @@ class Mosquitto:
         return False
 
     def _starts(self) -> int:
-        return (
-            len(re.findall("mosquitto version .* running", self.log.read_text())) if self.log.exists() else 0
-        )
+        text = self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+        return len(re.findall("mosquitto version .* running", text))
 
     def kill(self) -> None:
         """End it without a goodbye to anybody."""

@@ -153,6 +153,7 @@ def flood() -> Any:
     """More unacknowledged publishes than may be in flight, not waited for one by one."""
 
     def body(user: Any) -> Any:
+        user.connect()
         sent = [user.publish("f", {"n": n}, qos=1 + n % 2, wait=False) for n in range(200)]
         return [all(sent), user.close()]
 
