@@ -1,7 +1,8 @@
-"""What travels in an MQTT payload so that its delivery can be measured and missed.
+"""What a subscriber gets, and how its age and its place in a stream are told.
 
-`MqttUser.publish` adds three fields to a payload that is a ``dict``: ``sent_at`` (epoch seconds), ``stream``
-(machine, publisher and topic) and ``stream_seq`` (1, 2, 3 … within the stream).
+An envelope says where they travel (`envelope.py`). The one here is the default: `MqttUser.publish` adds three
+fields to a payload that is a ``dict``: ``sent_at`` (epoch seconds), ``stream`` (machine, publisher and topic)
+and ``stream_seq`` (1, 2, 3 … within the stream).
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ _decode = msgspec.json.decode
 
 
 class Stamped(NamedTuple):
-    """A payload ready to go: its bytes, and its place in a stream if it is JSON."""
+    """A payload ready to go: its bytes, what is recorded of it, and its place in a stream if it has one."""
 
     data: bytes
     payload: bytes | None
     stream: str | None
     stream_seq: int | None
+    properties: Any = None  # of MQTT 5, where an envelope uses them
 
 
 def stream_name(publisher: str, topic: str) -> str:
@@ -58,21 +60,52 @@ class Delivery(NamedTuple):
         return None if self.sent_at is None else (self.arrived_at - self.sent_at) * 1000.0
 
 
-def read(topic: str, data: bytes, arrived: float, *, is_retained: bool) -> Delivery:
+def read(topic: str, data: bytes, arrived: float, _properties: Any = None, *, is_retained: bool) -> Delivery:
     """Make sense of a message that arrived at the `perf_counter` reading *arrived*.
 
     A retained message waited in the broker for its subscriber, so its age is no latency.
     """
-    arrived_at = epoch_s(arrived)
-    try:
-        message = _decode(data)
-    except ValueError:
-        return Delivery(topic, data, len(data), None, None, arrived_at, None, None)
+    message = decoded(data)
     fields: dict[str, Any] = message if isinstance(message, dict) else {}
-    stream, number, sent_at = fields.get("stream"), fields.get("stream_seq"), fields.get("sent_at")
+    place = fields.get("sent_at"), fields.get("stream"), fields.get("stream_seq")
+    return delivery(topic, message, data, len(data), arrived, place, is_retained=is_retained)
+
+
+def decoded(data: bytes) -> Any:
+    """Return the JSON value that *data* is, else *data*."""
+    try:
+        return _decode(data)
+    except ValueError:
+        return data
+
+
+def delivery(
+    topic: str,
+    message: Any,
+    data: bytes,
+    size: int,
+    arrived: float,
+    place: tuple[Any, Any, Any],
+    *,
+    is_retained: bool,
+) -> Delivery:
+    """Return the delivery of *message*, trusting nothing that its envelope says.
+
+    Args:
+        topic: Of the message.
+        message: What `decoded` made of *data*.
+        data: The payload without its envelope.
+        size: Bytes of the payload as it came.
+        arrived: `perf_counter` reading.
+        place: Claimed epoch second of the sending, stream, and number in the stream.
+        is_retained: Whether the message waited in the broker.
+    """
+    arrived_at = epoch_s(arrived)
+    sent_at, stream, number = place
     stream = stream if isinstance(stream, str) else None
     number = number if type(number) is int else None
     is_ours = stream is not None and stream.startswith(MACHINE_ID)
-    if not is_ours or is_retained or not isinstance(sent_at, float) or sent_at > arrived_at:
+    if not is_ours or is_retained or not isinstance(sent_at, float) or not 0.0 <= sent_at <= arrived_at:
         sent_at = None
-    return Delivery(topic, message, len(data), data, sent_at, arrived_at, stream, number)
+    payload = None if message is data else data
+    return Delivery(topic, message, size, payload, sent_at, arrived_at, stream, number)

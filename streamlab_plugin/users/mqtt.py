@@ -18,7 +18,8 @@ from locust.exception import StopTest
 
 from streamlab_plugin.users.broker import broker_at
 from streamlab_plugin.users.clock import now
-from streamlab_plugin.users.delivery import stamp, stream_name
+from streamlab_plugin.users.delivery import stream_name
+from streamlab_plugin.users.envelope import envelope
 from streamlab_plugin.users.exchange import Exchange
 from streamlab_plugin.users.mqtt_client import Login, MqttClient, Will
 from streamlab_plugin.users.mqtt_connector import Connector
@@ -55,6 +56,7 @@ class MqttUser(User):
     clean_session: bool = True
     session_expiry_s: int = 0  # MQTT 5: how long the broker keeps a session after its connection has ended
     will: Will | None = None
+    envelope: str = "json"  # where publisher, number and time travel: json, user_properties (MQTT 5), binary
     tls_ca_file: str | None = None  # None: the authorities that the system trusts
     tls_cert_file: str | None = None
     tls_key_file: str | None = None
@@ -73,11 +75,12 @@ class MqttUser(User):
             )
             self._login()
             self._check_pauses()
+            self._stamp, read = envelope(self.envelope, self.mqtt_version)
         except ValueError as error:
             raise StopTest(f"{type(self).__name__}.{error}") from None
         self._hub = gevent.get_hub()
         self._rows = MqttRows(self)
-        self._teller = Teller(self, self._rows)
+        self._teller = Teller(self, self._rows, read)
         self._connector = Connector(self, self._client, self._rows, self._teller, self._on_open)
         self._subscriptions: dict[str, tuple[int, str]] = {}
         self._numbers: dict[str, int] = {}
@@ -102,7 +105,8 @@ class MqttUser(User):
     ) -> bool:
         """Publish and wait for the acknowledgement; tell whether it succeeded.
 
-        A ``dict`` is sent as JSON with ``sent_at``, ``stream`` and ``stream_seq`` added. QoS 0 ends when it
+        A ``dict`` is sent as JSON; with the default `envelope` it gets ``sent_at``, ``stream`` and
+        ``stream_seq``. QoS 0 ends when it
         is written to the socket. With ``wait=False`` the row follows the acknowledgement, and the answer
         tells whether it was sent. At most 20 publishes with QoS 1 or 2 are in flight; the wait for a free
         place is recorded as ``wait_ms``.
@@ -115,7 +119,7 @@ class MqttUser(User):
         if session is None:
             return False
         number = self._numbers[topic] = self._numbers.get(topic, 0) + 1
-        stamped = stamp(payload, stream_name(self.client_id or "", topic), number, now())
+        stamped = self._stamp(payload, stream_name(self.client_id or "", topic), number, now())
         extra: dict[str, Any] = {
             "payload": stamped.payload,
             "stream": stamped.stream,
@@ -124,7 +128,7 @@ class MqttUser(User):
         }
         exchange = Exchange("publish", name, extra, len(stamped.data), session.slots if qos else None)
         try:
-            session.publish(exchange, topic, stamped.data, qos)
+            session.publish(exchange, topic, stamped.data, qos, stamped.properties)
         except ValueError:
             exchange.release()
             raise

@@ -5,23 +5,25 @@ These rows are fired, and the user's hook is called, by a greenlet that exists o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gevent
 from gevent import GreenletExit
 from greenlet import getcurrent
 
-from streamlab_plugin.users.delivery import Delivery, read
+from streamlab_plugin.users.delivery import Delivery
 from streamlab_plugin.users.mqtt_rows import MqttRows
 from streamlab_plugin.users.report import hook_failed
 from streamlab_plugin.users.session import Session
 
 
 class Teller:
-    """Tell the news of all live sessions of *user*, an `MqttUser`."""
+    """Tell the news of all live sessions of *user*, an `MqttUser`; *read* opens the envelopes."""
 
-    def __init__(self, user: Any, rows: MqttRows) -> None:
+    def __init__(self, user: Any, rows: MqttRows, read: Callable[..., Delivery]) -> None:
         self._user = user
+        self._read = read
         self._rows = rows
         self._greenlet: gevent.Greenlet[..., None] | None = None
         self._in_hook = False
@@ -60,7 +62,8 @@ class Teller:
                 topic = message.topic
             except UnicodeDecodeError:
                 topic = "(not UTF-8)"
-            self._delivered(read(topic, bytes(message.payload), arrived, is_retained=message.retain))
+            data = bytes(message.payload)
+            self._delivered(self._read(topic, data, arrived, message.properties, is_retained=message.retain))
         if session.end is not None and not session.finished:
             self.live.remove(session)
             self._rows.close(session, session.end, is_over=self.is_over)

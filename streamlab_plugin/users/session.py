@@ -118,7 +118,7 @@ class Session:
 
     # Sending. Each call is atomic: nothing in it gives way to another greenlet.
 
-    def publish(self, exchange: Exchange, topic: str, data: bytes, qos: int) -> None:
+    def publish(self, exchange: Exchange, topic: str, data: bytes, qos: int, properties: Any = None) -> None:
         """Send a PUBLISH; *exchange* ends now (QoS 0) or with its acknowledgement.
 
         Raises:
@@ -127,7 +127,7 @@ class Session:
         # With QoS 0 paho reports the end before it returns the message id.
         self._publishing = exchange
         try:
-            info = self._paho.publish(topic, data, qos)
+            info = self._paho.publish(topic, data, qos, False, properties)
         finally:
             self._publishing = None
         self._sent(exchange, info.mid, info.rc)

@@ -56,6 +56,24 @@ def small_round_trip() -> Any:
     return round_trip(lambda user: [])
 
 
+def enveloped() -> Any:
+    """A message of each kind, and one in no envelope, in which others look inside the payload."""
+    texts: list[str] = []
+
+    def body(user: Any) -> Any:
+        spy = type("Spy", (Listener,), {"host": ATTRIBUTES["host"], "envelope": "json"})(user.environment)
+        spy.on_message = lambda topic, payload: texts.append(str(payload))
+        for each in (user, spy):
+            each.subscribe("d/e", qos=1)
+        for payload in ({"n": 1}, "text", b"bytes"):
+            user.publish("d/e", payload, qos=1)
+        spy.publish("d/e", "bare", qos=1)
+        wait_for(lambda: len(user.got) == len(texts) == 4)
+        return [user.got, texts]
+
+    return once(body, Listener)
+
+
 def attempts() -> Any:
     """One publish for each set of attributes in ``each``, one after the other."""
 

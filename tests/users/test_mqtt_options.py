@@ -171,6 +171,24 @@ class TestSession:
         assert 20 == len(of(result, "deliver", name="d/s"))
 
 
+class TestEnvelope:
+    @pytest.mark.parametrize(("envelope", "version"), [("user_properties", 5), ("binary", 4)])
+    def test_stamps_any_payload(self, run: Try, place: Place, envelope: str, version: int) -> None:
+        """Text and bytes are numbered and timed like JSON; the hook and the record see the payload alone."""
+        result = run("enveloped", host=place.url("mqtt", "mqtt"), mqtt_version=version, envelope=envelope)
+        got, seen_by_others = result["returned"][0]
+        assert [1, "text", "bytes", "bare"] == got
+        assert (envelope == "user_properties") == ("b'text'" in seen_by_others)
+        sent = of(result, "publish", user_class="Device")
+        heard = of(result, "deliver", user_class="Device")
+        assert [1, 2, 3] == [row["stream_seq"] for row in sent]
+        assert [1, 2, 3, None] == [row["stream_seq"] for row in heard]
+        assert {sent[0]["stream"]} == {row["stream"] for row in heard[:3]}
+        assert ['{"n":1}', None, None] == [row["payload"] for row in heard[:3]]
+        assert all(row["latency_ms"] > 0 for row in heard[:3])
+        assert heard[3]["latency_ms"] is None
+
+
 class TestReason:
     def test_refused(self, run: Try, place: Place) -> None:
         """A publish that may not be is an error that says so, with QoS 1 and 2."""
@@ -215,6 +233,10 @@ class TestBadAttribute:
             ({"host": "mqtt://a:99999"}, "host must have a port from 1 to 65535, got 'mqtt://a:99999'"),
             ({"mqtt_version": 3}, "mqtt_version must be 4 (3.1.1) or 5, got 3"),
             ({"session_expiry_s": 9}, "session_expiry_s (9) needs mqtt_version 5"),
+            ({"envelope": "x"}, "envelope must be one of json, user_properties, binary, got 'x'"),
+            ({"envelope": "user_properties"}, "envelope 'user_properties' needs mqtt_version 5, got 4"),
+            ({"reconnect_delay_s": 9}, "reconnect_delay_s must be from 0 to reconnect_max_s, got 9 and 5.0"),
+            ({"reconnect_jitter": 2}, "reconnect_jitter must be from 0 to 1, got 2"),
             ({"will": will}, f"will must have a topic, and a qos of 0, 1 or 2, got {will}"),
         ]
         each = [{"host": "mqtt://a", **attributes} for attributes, _line in cases]

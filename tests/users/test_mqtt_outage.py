@@ -24,7 +24,7 @@ def outage(drive: Drive, folder: Path, publishers: int, listeners: int) -> dict[
     seen = Broker("", Path(result["log"])).topics("Received from")
     assert {row["name"] for row in rows if row["outcome"] == "success"} <= set(seen)
     assert set(seen) <= {row["name"] for row in rows}
-    assert {"ConnectionLostError"} == {row["error"] for row in rows if row["outcome"] == "error"}
+    assert {"ConnectionLostError"} >= {row["error"] for row in rows if row["outcome"] == "error"}
     assert [] == result["errors"]
     return result
 
