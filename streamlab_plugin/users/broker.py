@@ -22,7 +22,7 @@ class Broker:
     tls: ssl.SSLContext | None
 
 
-# One TLS context for all users of a class: loading the system's certificates takes 20 ms and 1 MB.
+# One TLS context for all users of a class: loading the system's certificates takes 30 ms and 0.9 MB.
 @lru_cache(maxsize=64)
 def broker_at(
     url: str,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
@@ -53,7 +52,7 @@ class Login:
             raise ValueError(f"mqtt_version must be 4 (3.1.1) or 5, got {self.version!r}")
         if self.session_expiry_s and self.version != 5:
             raise ValueError(f"session_expiry_s ({self.session_expiry_s}) needs mqtt_version 5")
-        if self.will is not None and (not self.will["topic"] or self.will.get("qos", 0) not in (0, 1, 2)):
+        if self.will is not None and (not self.will.get("topic") or self.will.get("qos", 0) not in (0, 1, 2)):
             raise ValueError(f"will must have a topic, and a qos of 0, 1 or 2, got {self.will!r}")
 
 
@@ -116,8 +115,8 @@ class MqttClient(paho.Client):
         """Whether something was received that no event of the socket will tell of again."""
         if self._at < len(self._received):
             return self._sock is not None  # an acknowledgement that could not be written has closed it
-        sock = self.raw_socket
-        return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        sock = self.raw_socket if self._ssl else None
+        return sock is not None and sock.pending() > 0
 
     def say_goodbye(self) -> None:
         """Queue DISCONNECT behind all that is queued, and nothing after it.
@@ -148,7 +147,7 @@ class MqttClient(paho.Client):
     def _create_socket(self) -> Any:
         sock: Any = super()._create_socket()
         if isinstance(sock, paho._WebsocketWrapper):
-            sock._create_frame = _frame  # type: ignore[method-assign]
+            sock._create_frame = _frame  # type: ignore[method-assign, assignment]
         return sock
 
     def _sock_recv(self, bufsize: int) -> bytes:
@@ -195,6 +194,9 @@ class MqttClient(paho.Client):
         return super()._handle_pubrel()
 
 
-def _frame(opcode: int, data: bytearray, do_masking: int = 1) -> bytearray:
-    """Return a WebSocket frame; paho masks byte by byte, which takes 5 ms for 64 KB."""
-    return bytearray(ABNF(1, 0, 0, 0, opcode, do_masking, bytes(data)).format())
+def _frame(opcode: int, data: bytearray, _do_masking: int = 1) -> bytearray:
+    """Return a WebSocket frame of a client.
+
+    paho masks byte by byte, which takes 5 ms for 64 KB, and leaves its pongs unmasked: servers hang up then.
+    """
+    return bytearray(ABNF(1, 0, 0, 0, opcode, 1, bytes(data)).format())

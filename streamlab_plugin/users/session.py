@@ -97,7 +97,7 @@ class Session:
             self.opened, self.failure = perf_counter(), failure
             self.over.set()
             self._woken.append(self.waiter)
-            self._wake_soon()
+        self._wake_soon()  # also who waits for an attempt that failed while CONNECT was written
         self.abort()
 
     def close(self) -> None:

@@ -13,11 +13,11 @@ import gevent
 import gevent.server
 from locust import task
 from recorder import Bench, run_once, wait_for
+from relay import scripted
 
 from streamlab_plugin.users.mqtt import MqttUser
 
 numbers = itertools.count(1)
-servers: list[Any] = []
 
 
 def one_task(body: Any, **attributes: Any) -> dict[str, Any]:
@@ -53,30 +53,20 @@ def down() -> Any:
     return one_task(lambda u: u.publish("a", "b"), host="mqtt://127.0.0.1:9")
 
 
-def scripted(answer: Any) -> str:
-    """Start a server that answers CONNECT, and then each packet as *answer* says; return its URL."""
-
-    def serve(sock: Any, _address: Any) -> None:
-        sock.recv(4096)
-        sock.sendall(b"\x20\x02\x00\x00")
-        while (packet := sock.recv(4096)) and packet[0] != 0xE0:
-            sock.sendall(answer(packet))
-
-    server = gevent.server.StreamServer(("127.0.0.1", 0), serve)
-    server.start()
-    servers.append(server)
-    return f"mqtt://127.0.0.1:{server.server_port}"
+ACCEPTED = b"\x20\x02\x00\x00"
 
 
 def refused_subscription() -> Any:
     """A SUBACK with the failure code."""
-    host = scripted(lambda packet: b"\x90\x03" + packet[2:4] + b"\x80" if packet[0] == 0x82 else b"")
+    host = scripted(
+        ACCEPTED, lambda packet: b"\x90\x03" + packet[2:4] + b"\x80" if packet[0] == 0x82 else b""
+    )
     return one_task(lambda u: u.subscribe("s"), host=host)
 
 
 def unacknowledged() -> Any:
     """A broker that acknowledges nothing: waited for, and not waited for."""
-    host = scripted(lambda packet: b"")
+    host = scripted(ACCEPTED, lambda packet: b"")
 
     def body(user: Any) -> Any:
         sent = user.publish("t", "1", qos=1, wait=False), user.publish("t", "2", qos=1)
@@ -88,7 +78,9 @@ def unacknowledged() -> Any:
 
 def malformed() -> Any:
     """A broker that answers nonsense."""
-    return one_task(lambda u: u.publish("t", "1", qos=1), host=scripted(lambda packet: b"\x40\x01\x00"))
+    return one_task(
+        lambda u: u.publish("t", "1", qos=1), host=scripted(ACCEPTED, lambda packet: b"\x40\x01\x00")
+    )
 
 
 def mute_end() -> Any:
