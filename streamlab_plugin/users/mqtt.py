@@ -27,6 +27,7 @@ from streamlab_plugin.users.mqtt_error import FAILURE, ConnectionLostError
 from streamlab_plugin.users.mqtt_rows import MqttRows
 from streamlab_plugin.users.mqtt_teller import Teller
 from streamlab_plugin.users.session import Session
+from streamlab_plugin.users.tls import Tls
 
 
 class MqttUser(User):
@@ -52,27 +53,18 @@ class MqttUser(User):
     keeps_connected: bool = True  # connect again by itself after a loss
     reconnect_delay_s: float = 0.5  # bound of the first delay; it doubles with each failure
     reconnect_delay_most_s: float = 5.0
-    reconnect_jitter: float = 1.0  # share of a pause that is drawn at random
+    reconnect_jitter: float = 1.0  # share of a delay that is drawn at random
     clean_session: bool = True
     session_expiry_s: int = 0  # MQTT 5: how long the broker keeps a session after its connection has ended
     will: Will | None = None
     envelope: str = "json"  # where publisher, number and time travel: json, user_properties (MQTT 5), binary
-    tls_ca_file: str | None = None  # None: the authorities that the system trusts
-    tls_cert_file: str | None = None
-    tls_key_file: str | None = None
-    tls_verify: bool = True
+    tls: Tls = Tls()
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
         self.client_id = self.client_id or uuid.uuid4().hex
         try:
-            self._broker = broker_at(
-                self.host or "",
-                ca_file=self.tls_ca_file,
-                cert_file=self.tls_cert_file,
-                key_file=self.tls_key_file,
-                verify=self.tls_verify,
-            )
+            self._broker = broker_at(self.host or "", self.tls)
             self._login()
             self._check_pauses()
             self._stamp, read = envelope(self.envelope, self.mqtt_version)
@@ -106,10 +98,9 @@ class MqttUser(User):
         """Publish and wait for the acknowledgement; tell whether it succeeded.
 
         A ``dict`` is sent as JSON; with the default `envelope` it gets ``sent_at``, ``stream`` and
-        ``stream_seq``. QoS 0 ends when it
-        is written to the socket. With ``wait=False`` the row follows the acknowledgement, and the answer
-        tells whether it was sent. At most 20 publishes with QoS 1 or 2 are in flight; the wait for a free
-        place is recorded as ``wait_ms``.
+        ``stream_seq``. QoS 0 ends when it is written to the socket. With ``wait=False`` the row follows the
+        acknowledgement, and the answer tells whether it was sent. At most 20 publishes with QoS 1 or 2 are in
+        flight; the wait for a free place, or for a connection, is recorded as ``wait_ms``.
 
         Raises:
             ValueError: The topic has wildcards or the QoS is not 0, 1 or 2.
@@ -164,9 +155,9 @@ class MqttUser(User):
         return greenlet
 
     def _check_pauses(self) -> None:
-        if not 0 <= self.reconnect_delay_s <= self.reconnect_delay_most_s:
-            pauses = f"got {self.reconnect_delay_s!r} and {self.reconnect_delay_most_s!r}"
-            raise ValueError(f"reconnect_delay_s must be from 0 to reconnect_delay_most_s, {pauses}")
+        first_s, most_s = self.reconnect_delay_s, self.reconnect_delay_most_s
+        if not 0 < first_s <= most_s:  # without a pause a broker that is down would be called without end
+            raise ValueError(f"reconnect_delay_s must be above 0, at most {most_s!r}, got {first_s!r}")
         if not 0 <= self.reconnect_jitter <= 1:
             raise ValueError(f"reconnect_jitter must be from 0 to 1, got {self.reconnect_jitter!r}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
@@ -90,8 +91,9 @@ class MqttClient(paho.Client):
             self.username_pw_set(login.username, login.password)
         if login.will is not None:
             self.will_set(**login.will)
-        if broker.tls is not None:
-            self.tls_set_context(broker.tls)
+        if broker.context is not None:
+            self.tls_set_context(broker.context)
+        self._certified = broker.certified
         if broker.path is not None:
             self.ws_set_options(broker.path)
         self._told: set[int] = set()
@@ -148,6 +150,15 @@ class MqttClient(paho.Client):
         sock: Any = super()._create_socket()
         if isinstance(sock, paho._WebsocketWrapper):
             sock._create_frame = _frame  # type: ignore[method-assign, assignment]
+        return sock
+
+    def _ssl_wrap_socket(self, tcp_sock: Any) -> ssl.SSLSocket:
+        context: Any = self._ssl_context
+        sock: ssl.SSLSocket = context.wrap_socket(
+            tcp_sock, server_hostname=self._certified, do_handshake_on_connect=False
+        )
+        sock.settimeout(self.connect_timeout)
+        sock.do_handshake()
         return sock
 
     def _sock_recv(self, bufsize: int) -> bytes:

@@ -34,7 +34,8 @@ class Tls:
 def _context(tls: Tls) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=tls.ca_file)
     if tls.cert_file is not None:
-        context.load_cert_chain(tls.cert_file, tls.key_file)
+        # Without a password OpenSSL would ask for that of an encrypted key, on the terminal.
+        context.load_cert_chain(tls.cert_file, tls.key_file, password="")
     if not tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

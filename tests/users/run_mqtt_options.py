@@ -16,11 +16,17 @@ from recorder import Bench, run_once, wait_for
 from relay import Relay, scripted
 
 from streamlab_plugin.users.mqtt import MqttUser
+from streamlab_plugin.users.tls import Tls
 
 
 def once(body: Any, user_class: type[MqttUser] = MqttUser, **attributes: Any) -> dict[str, Any]:
     """Run *body* once in one user with the given attributes."""
-    return run_once(user_class, body, **{**ATTRIBUTES, **attributes})
+    return run_once(user_class, body, **attributes_of({**ATTRIBUTES, **attributes}))
+
+
+def attributes_of(given: dict[str, Any]) -> dict[str, Any]:
+    """Return class attributes from what JSON gives."""
+    return {**given, "tls": Tls(**given.get("tls", {}))}
 
 
 class Listener(MqttUser):
@@ -79,7 +85,8 @@ def attempts() -> Any:
 
     def body(user: Any) -> Any:
         users = [
-            type(name, (MqttUser,), given)(user.environment) for name, given in ATTRIBUTES["each"].items()
+            type(name, (MqttUser,), attributes_of(given))(user.environment)
+            for name, given in ATTRIBUTES["each"].items()
         ]
         return [[each.publish("d/a", {"n": 1}, qos=1), each.close()] for each in users]
 
@@ -179,7 +186,7 @@ def refusals() -> Any:
     said = []
     for attributes in ATTRIBUTES["each"]:
         try:
-            type("Device", (MqttUser,), attributes)(environment)
+            type("Device", (MqttUser,), attributes_of(attributes))(environment)
         except Exception as error:
             said.append(f"{type(error).__name__}: {error}")
     return {"said": said}

@@ -6,6 +6,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from streamlab_plugin.users.broker import broker_at
 from streamlab_plugin.users.mqtt_client import Login, MqttClient
+from streamlab_plugin.users.tls import Tls
 
 LOGIN = Login("me", None, None, 4, 60, is_clean=True, session_expiry_s=0, will=None)
 
@@ -24,7 +25,7 @@ class TestWebSocket:
         with serve(handle, "127.0.0.1", 0, subprotocols=["mqtt"]) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
             port = server.socket.getsockname()[1]
-            client = MqttClient(broker_at(f"ws://127.0.0.1:{port}/mqtt"), LOGIN, 5.0)
+            client = MqttClient(broker_at(f"ws://127.0.0.1:{port}/mqtt", Tls()), LOGIN, 5.0)
             client.on_connect = lambda *_rest: seen.append("connected")
             client.reconnect()
             client.raw_socket.settimeout(0.1)
