@@ -164,6 +164,7 @@ class Plugin:
             )
             return
         options.streamlab_run = session.open_run(
+            name=getattr(environment, "streamlab_name", None),
             host=environment.host or _host_of(environment),
             locustfile=environment.locustfile or "",
             workers=_workers(environment.runner),

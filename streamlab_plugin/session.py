@@ -84,15 +84,16 @@ class Session:
         """Hang up."""
         self._client.close()
 
-    def open_run(self, host: str, locustfile: str, workers: Iterable[str]) -> str:
+    def open_run(self, name: str | None, host: str, locustfile: str, workers: Iterable[str]) -> str:
         """Open a run with this process's stream and return its public id (owner).
 
-        *workers* are Locust's ids of the workers that are connected; each must record a stream.
+        Without a *name* it has that of the locustfile. *workers* are Locust's ids of the workers that are
+        connected; each must record a stream.
         """
         self.end_run()
         run, now = str(uuid4()), time.time()
         self._workers = set(workers)
-        name = os.path.basename(locustfile).removesuffix(".py") or "run"
+        name = name or os.path.basename(locustfile).removesuffix(".py") or "run"
         versions = {
             "streamlab": __version__,
             "locust": locust.__version__,

@@ -21,7 +21,7 @@ from streamlab_plugin.cli.demo_processes import (
     start_target,
     stop,
 )
-from streamlab_plugin.cli.demo_view import Snapshot, read_snapshot
+from streamlab_plugin.cli.snapshot import Snapshot, read_snapshot
 from streamlab_plugin.core.errors import EXIT_BREACHED, EXIT_MET, InfrastructureError
 from streamlab_plugin.store.engine import database_path
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,55 +12,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from sqlalchemy import Connection, select
 
-from streamlab_plugin.core.errors import InfrastructureError, NoVerdictError
-from streamlab_plugin.core.ledger import Ledger
-from streamlab_plugin.store import queries, tables
-from streamlab_plugin.store.engine import open_store
+from streamlab_plugin.cli.snapshot import Snapshot
+from streamlab_plugin.cli.snapshot_view import show_anomalies, show_ledger, show_protocols, show_verdict
+from streamlab_plugin.store import queries
 
 if TYPE_CHECKING:
     from streamlab_plugin.cli.demo_processes import DemoOptions
-
-_SEVERITY_STYLES = {"critical": "bold red", "error": "red", "warning": "yellow", "info": "cyan"}
-_VERDICT_STYLES = {"met": "bold green", "breached": "bold red"}
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What the database says about the demo's run at one moment."""
-
-    run: queries.Run
-    protocols: Mapping[str, queries.Totals]
-    ledger: Ledger
-    signatures: Sequence[queries.Signature]
-    fixes: Mapping[int, Sequence[queries.Fix]]
-    privacy: Mapping[str, int]
-    verdict: queries.Verdict | None
-
-
-def read_snapshot(url: str, since: float) -> Snapshot | None:
-    """Return what is known of the newest run that began after *since*, or None while there is none."""
-
-    def query(connection: Connection) -> Snapshot | None:
-        run = queries.find_run(connection, queries.LATEST)
-        if run.started_at < since:
-            return None
-        signatures = queries.list_signatures(connection, queries.SignatureFilter(run_id=run.id), limit=100)
-        return Snapshot(
-            run,
-            queries.run_summary(connection, run.id).protocols,
-            queries.run_ledger(connection, run.id),
-            signatures,
-            queries.fixes_of(connection, [one.id for one in signatures]),
-            _privacy(connection, run.id),
-            queries.run_verdict(connection, run.id),
-        )
-
-    try:
-        return queries.read(open_store(url, read_only=True), query)
-    except (InfrastructureError, NoVerdictError):
-        return None  # the recorder has not made it yet
 
 
 def is_found(entry: Mapping[str, Any], signatures: Sequence[queries.Signature]) -> bool:
@@ -134,19 +90,11 @@ def show_summary(
     console: Console, options: DemoOptions, ready: Mapping[str, Any], snapshot: Snapshot
 ) -> bool:
     """Print the summary and return whether every scheduled misbehaviour was found."""
-    _show_protocols(console, snapshot)
-    console.print(f"\n[bold]Ledger[/bold]   {snapshot.ledger.text()}")
-    counts = snapshot.privacy
-    console.print(
-        "[bold]Privacy[/bold]  payload fields: "
-        + " · ".join(
-            f"{name} {counts.get(name, 0):,}"
-            for name in ("kept", "dropped", "hashed", "bucketed", "scrubbed")
-        )
-    )
-    _show_anomalies(console, snapshot)
+    show_protocols(console, snapshot)
+    show_ledger(console, snapshot)
+    show_anomalies(console, snapshot)
     found_all = _show_schedule(console, ready["schedule"], snapshot.signatures)
-    _show_verdict(console, snapshot)
+    show_verdict(console, snapshot)
     console.print("\n[bold]Look further[/bold]")
     if options.is_headless:
         console.print("  pages          streamlab ui                 then http://127.0.0.1:8090/streamlab/")
@@ -158,37 +106,6 @@ def show_summary(
     console.print(f"  verdict in CI  streamlab slo check --run {snapshot.run.run[:8]}")
     console.print(f"  logs           {options.folder}/locust.log, {options.folder}/target.jsonl")
     return found_all
-
-
-def _show_protocols(console: Console, snapshot: Snapshot) -> None:
-    table = Table(title="Requests", title_justify="left", box=None)
-    table.add_column("protocol")
-    for name in ("requests", "per s", "errors", "interrupted", "p50 ms", "p95 ms", "p99 ms"):
-        table.add_column(name, justify="right")
-    duration = max(snapshot.run.duration_s(time.time()), 0.001)
-    for name, one in snapshot.protocols.items():
-        rate = one.error_rate
-        table.add_row(
-            name, f"{one.count:,}", f"{one.count / duration:.1f}",
-            f"{one.errors:,} ({(rate or 0) * 100:.1f} %)", f"{one.interrupted:,}",
-            _ms(one.p50_ms), _ms(one.p95_ms), _ms(one.p99_ms),
-        )  # fmt: skip
-    console.print(table)
-
-
-def _show_anomalies(console: Console, snapshot: Snapshot) -> None:
-    console.print("\n[bold]Anomalies[/bold] (rules and statistics), each with the first thing to try")
-    started = snapshot.run.started_at
-    for one in snapshot.signatures:
-        fixes = snapshot.fixes.get(one.id, ())
-        style = _SEVERITY_STYLES.get(one.severity, "")
-        console.print(
-            f"  [{style}]{one.severity:<8}[/{style}] {escape(one.anomaly_type)}  {escape(one.endpoint)}  "
-            f"{one.count:,}x  since {max(0.0, one.first_seen - started):.0f} s"
-        )
-        if fixes:
-            console.print(f"           try: {escape(fixes[0].title)} (confidence {fixes[0].confidence:.0%}, "
-                          f"risk {escape(fixes[0].risk)})", style="dim")  # fmt: skip
 
 
 def _show_schedule(
@@ -205,29 +122,3 @@ def _show_schedule(
             f"  missed: {entry['expected_type']} on {entry['endpoint']} ({entry['what']})", style="red"
         )
     return not missed
-
-
-def _show_verdict(console: Console, snapshot: Snapshot) -> None:
-    verdict = snapshot.verdict
-    if verdict is None:
-        return
-    style = _VERDICT_STYLES.get(verdict.verdict, "bold yellow")
-    console.print(
-        f"[bold]Verdict[/bold]   [{style}]{verdict.verdict}[/{style}] (exit code {verdict.exit_code} in CI)"
-    )
-    for reason in verdict.body.get("reasons", ()):
-        console.print(f"  {escape(str(reason))}")
-
-
-def _privacy(connection: Connection, run_id: int) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for text in connection.scalars(
-        select(tables.processes.c.privacy).where(tables.processes.c.run_id == run_id)
-    ):
-        for name, count in json.loads(text).items():
-            total[name] = total.get(name, 0) + count
-    return total
-
-
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"

@@ -19,6 +19,7 @@ _COMMANDS = {
     "locust": ("streamlab_plugin.cli.locust", "locust", "Run Locust with Streamlab on any locustfile."),
     "probe": ("streamlab_plugin.cli.probe", "probe", "Ask a target whether it is there and lets us in."),
     "retention": ("streamlab_plugin.cli.retention", "retention", "Show, set and apply retention."),
+    "run": ("streamlab_plugin.cli.run", "run", "Make the load of a scenario, and judge the target."),
     "runs": ("streamlab_plugin.cli.runs", "runs", "List, show, export, stop, tag and reconcile runs."),
     "scenario": ("streamlab_plugin.cli.scenario", "scenario", "Generate, check and show scenarios."),
     "slo": ("streamlab_plugin.cli.slo", "slo", "Check a run against its objectives."),

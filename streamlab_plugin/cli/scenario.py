@@ -127,7 +127,7 @@ def show_command(which: str, as_json: bool) -> None:
         click.echo(json.dumps(_plain(found), indent=2))
         return
     click.echo(f"{found.name}: {found.description}" if found.description else found.name)
-    for line in _lines(found):
+    for line in describe(found):
         click.echo(f"  {line}")
 
 
@@ -185,7 +185,8 @@ def _summary(one: Scenario) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _lines(one: Scenario) -> list[str]:
+def describe(one: Scenario) -> list[str]:
+    """Return what a scenario does, in lines for people."""
     lines = [
         f"{one.connections:,} connections for {one.duration_seconds:,g} s,"
         f" ramps {one.ramp_up_seconds:g} s up and {one.ramp_down_seconds:g} s down",
