@@ -37,7 +37,7 @@ class TestMixed:
     def test_the_rows_are_what_the_target_saw(self, ran: tuple[Place, Target, Any]) -> None:
         """Every message of every protocol, once."""
         place, target, done = ran
-        assert 0 == done.returncode, done.stdout + done.stderr
+        assert 0 == done.returncode, done.stdout
         assert [] == differences(place, target)
         assert ledger_is_balanced(place)
 
@@ -54,13 +54,15 @@ class TestMixed:
         found = json.loads((place.folder / "results.json").read_text())
         assert ("mixed", {"http", "mqtt", "websocket"}) == (found["run"]["name"], set(found["protocols"]))
         assert place.value("SELECT count(*) FROM records") == sum(
-            one["requests"] for one in found["protocols"].values()
+            one["count"] for one in found["protocols"].values()
         )
 
     def test_connections_have_people_of_their_own(self, ran: tuple[Place, Target, Any]) -> None:
         """Also those of different processes."""
         place, _target, _done = ran
-        rows = place.query("SELECT payload FROM records_flat WHERE operation = 'publish'")
+        rows = place.query(
+            "SELECT payload FROM records_flat WHERE operation = 'publish' AND payload IS NOT NULL"
+        )
         users = {json.loads(payload)["user_id"] for (payload,) in rows}
         assert 12 * 2 // 6 == len(users)
 
@@ -73,22 +75,22 @@ class TestVerdict:
             "connections: 5\nduration_seconds: 4\nmessages_per_second: 10\nexpected_error_rate: 0.5\n"
         )
         done = place.streamlab("run", "--scenario", "my.yaml")
-        assert 1 == done.returncode, done.stdout + done.stderr
+        assert 1 == done.returncode, done.stdout
         assert "breached" in done.stdout
 
     def test_without_a_scenario(self, place: Place, server: Any) -> None:
         """Options describe it; one that expects nothing is judged by its errors."""
         options = ["--duration", "3", "--connections", "2", "--rate", "5"]
         done = place.streamlab("run", "--protocol", "http", "--endpoint", f"{server.url}/200", *options)
-        assert 0 == done.returncode, done.stdout + done.stderr
-        assert ["/200"] == [one for (one,) in place.query("SELECT DISTINCT endpoint FROM records_flat")]
+        assert 0 == done.returncode, done.stdout
+        assert ["/{id}"] == [one for (one,) in place.query("SELECT DISTINCT endpoint FROM records_flat")]
         assert {"GET"} == {one for (one,) in place.query("SELECT operation FROM records_flat")}
 
     def test_nobody_there(self, place: Place) -> None:
         """A target that does not answer gives 4."""
         options = ["--endpoint", "http://127.0.0.1:9", "--duration", "2", "--connections", "2"]
         done = place.streamlab("run", "--protocol", "http", *options)
-        assert 4 == done.returncode, done.stdout + done.stderr
+        assert 4 == done.returncode, done.stdout
 
 
 class TestUsage:
@@ -108,9 +110,9 @@ class TestUsage:
         """What is wrong is said before anything is started; --dry-run starts nothing."""
         (place.folder / "bad.yaml").write_text("name: x\nprotocol: htp\nendpoint: http://a\n")
         done = place.streamlab("run", *arguments, "--dry-run")
-        assert (2 if expected else 0) == done.returncode, done.stdout + done.stderr
-        assert expected in done.stderr
-        assert "Traceback" not in done.stderr
+        assert (2 if expected else 0) == done.returncode, done.stdout
+        assert expected in done.stdout
+        assert "Traceback" not in done.stdout
         assert not place.database.exists()
 
 
@@ -131,6 +133,6 @@ def test_every_packaged_scenario_runs(place: Place, path: Path) -> None:
         short = {**document, "ramp_up_seconds": 0, "ramp_down_seconds": 0}
         (place.folder / "short.yaml").write_text(yaml.safe_dump(short))
         done = place.streamlab("run", "--scenario", "short.yaml", *options, *endpoints, timeout_s=150)
-        assert done.returncode in (0, 1), done.stdout + done.stderr
+        assert done.returncode in (0, 1), done.stdout
         assert ledger_is_balanced(place)
         assert place.value("SELECT count(*) FROM records") > 0
