@@ -25,6 +25,8 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 ENGINES = ("sqlite", "postgresql")
 # Where tests wait for processes, longest first: side by side with the many short ones they cost no time.
 SLOW = ("tests/e2e/", "tests/test_docs.py", "tests/faults/", "tests/recorder/", "tests/web/")
+# Files with fixtures that keep every core busy: one after the other.
+HEAVY = "tests/e2e/"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -35,7 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures: dict[str, Any] = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009 - not public
         scopes = {one.scope for found in fixtures.values() for one in found}
         shared = "::" if "module" in scopes else "::test_" if "class" in scopes else "["
-        item.add_marker(pytest.mark.xdist_group(item.nodeid.split(shared)[0]))
+        is_heavy = shared == "::" and item.nodeid.startswith(HEAVY)
+        item.add_marker(pytest.mark.xdist_group(HEAVY if is_heavy else item.nodeid.split(shared)[0]))
 
 
 def _slowness(item: pytest.Item) -> int:

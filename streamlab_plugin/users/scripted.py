@@ -176,8 +176,6 @@ def user_classes(scenario: Scenario) -> dict[str, type[Scripted]]:
             "started": started,
             "weight": max(1, round(part.weight * _WEIGHT_PARTS)),
         }
-        if scenario.failure_injection:
-            attributes["faults"] = scenario.failure_injection
         found[name] = type(name, (_CLASSES[type(part)],), attributes)
     return found
 

@@ -197,6 +197,7 @@ class TestSharing:
 class TestUsers:
     """Whatever number of users Locust is asked for."""
 
+    @pytest.mark.faults
     def test_a_load_test_shape(self, place: Place) -> None:
         """It changes the number of users, also down to fewer; every arrival is started once."""
         with stalling() as url:
@@ -209,6 +210,7 @@ class TestUsers:
         assert totals["due"] - 16 <= len(found) <= totals["due"]
         assert len(found) == len(set(found))
 
+    @pytest.mark.faults
     def test_without_recording(self, place: Place) -> None:
         """A schedule needs no `install()`."""
         with stalling() as url:
@@ -238,6 +240,7 @@ class TestUsers:
         assert 0 == place.value("SELECT count(scheduled_at) FROM records_flat WHERE operation <> 'request'")
 
 
+@pytest.mark.faults
 class TestWebUi:
     """Stop and start again from the web UI."""
 

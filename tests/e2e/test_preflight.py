@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 from harness import Place, free_port
 
 LOCUSTFILE = """
@@ -74,6 +75,7 @@ class TestPreflight:
         assert "hunter2" not in target
         assert any(f"limit {HARD}" in line for line in lines)
 
+    @pytest.mark.faults
     def test_processes(self, place: Place) -> None:
         """The processes of one machine say it once, and each has its share of the users."""
         port = str(free_port())

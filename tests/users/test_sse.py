@@ -53,7 +53,7 @@ class TestEnd:
             assert {rows[0]["correlation_id"]} == {row["correlation_id"] for row in rows}
         assert ([1, True], [False]) == (got["left"], got["raised"])
 
-    @pytest.mark.parametrize("seed", [1, 2])
+    @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.faults)])
     def test_kill(self, drive: Drive, kind: str, sse_target: Target, seed: int) -> None:
         """Whenever users are killed: one close per open stream, no event twice, none that was not sent."""
         result = drive(RUN, f"{kind}:kill", sse_target.address, seed)
