@@ -120,7 +120,7 @@ class TestDamagedFiles:
 
     @pytest.mark.parametrize("part", range(2))
     def test_some(self, tmp_path: Path, part: int) -> None:
-        """Two thousand of them."""
+        """A thousand of them."""
         check(tmp_path, part, QUICK // 4)
 
     @pytest.mark.faults
