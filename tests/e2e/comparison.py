@@ -18,6 +18,9 @@ _ROWS = """
 SELECT protocol, operation, direction, outcome, status, correlation_id, stream, stream_seq FROM records_flat
 """
 
+# Rows beside those of requests; `late` and `orphan` are replies to one that has its row.
+_ASIDE = ("connect", "close", "push", "subscribe", "late", "orphan", "ping")
+
 
 def differences(place: Place, target: Target) -> list[str]:
     """Return what does not match, as sentences; an empty list means that everything does."""
@@ -44,9 +47,7 @@ def _requests(
     seen = Counter(
         pseudonym(one["corr"]) for one in events if one["protocol"] == protocol and one["what"] == what
     )
-    wanted = [
-        row for row in rows if row[0] == protocol and row[1] not in ("connect", "close", "push", "subscribe")
-    ]
+    wanted = [row for row in rows if row[0] == protocol and row[1] not in _ASIDE]
     stored = Counter(row[5] for row in wanted)
     lines = [
         f"{protocol}: {n} seen, {stored[corr]} rows for one correlation id"
