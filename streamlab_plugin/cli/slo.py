@@ -13,7 +13,7 @@ from streamlab_plugin import config
 from streamlab_plugin.core.errors import ConfigError
 from streamlab_plugin.slo.objective import parse_objectives
 from streamlab_plugin.slo.results import parse_results
-from streamlab_plugin.slo.verdict import RunFacts, Verdict, decide
+from streamlab_plugin.slo.verdict import RunFacts, Verdict, decide, left_out
 from streamlab_plugin.store import queries
 from streamlab_plugin.store.engine import open_store
 from streamlab_plugin.store.facts import run_facts, run_problems
@@ -42,8 +42,13 @@ def check(results: Path | None, run: str | None, slo_file: Path | None, as_json:
     objectives = parse_objectives(config.objectives_document(slo_file))
     if results is not None:
         name, facts = str(results), _facts_of_file(results)
+        if objectives.include_injected_faults and facts.faulted:
+            raise ConfigError(
+                f"{results}: {facts.faulted:,} requests touched by injected faults are not in a results file",
+                remedy="judge the run itself with --run, or drop include_injected_faults",
+            )
     else:
-        name, facts = _facts_of_run(run or queries.LATEST)
+        name, facts = _facts_of_run(run or queries.LATEST, include_faulted=objectives.include_injected_faults)
     verdict = decide(facts, objectives)
     click.echo(
         json.dumps({"of": name, **verdict.to_dict()}, indent=2) if as_json else _text(name, facts, verdict)
@@ -51,10 +56,11 @@ def check(results: Path | None, run: str | None, slo_file: Path | None, as_json:
     sys.exit(verdict.exit_code)
 
 
-def _facts_of_run(wanted: str) -> tuple[str, RunFacts]:
+def _facts_of_run(wanted: str, *, include_faulted: bool) -> tuple[str, RunFacts]:
     def query(connection: Connection) -> tuple[str, RunFacts]:
         run = queries.find_run(connection, wanted)
-        return f"run {run.run}", run_facts(connection, run.id, run_problems(connection, run.id))
+        problems = run_problems(connection, run.id)
+        return f"run {run.run}", run_facts(connection, run.id, problems, include_faulted=include_faulted)
 
     return queries.read(open_store(config.database_url(), read_only=True), query)
 
@@ -85,6 +91,6 @@ def _text(name: str, facts: RunFacts, verdict: Verdict) -> str:
             lines.append(
                 f"  {one.state:<13} {one.protocol:<10} {one.name:<20} {value:>10}  (limit {one.limit:g})"
             )
-    lines += [f"  {reason}" for reason in verdict.reasons]
+    lines += [f"  {reason}" for reason in (*verdict.reasons, *left_out(facts))]
     lines.append(f"  ledger: {facts.ledger.text()}")
     return "\n".join(lines)

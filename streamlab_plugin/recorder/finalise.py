@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from streamlab_plugin.slo.verdict import Verdict, decide
+from streamlab_plugin.slo.verdict import Verdict, decide, left_out
 from streamlab_plugin.store import run_writer
 from streamlab_plugin.store.degradation import degradations
 from streamlab_plugin.store.facts import run_facts
@@ -14,8 +14,8 @@ from streamlab_plugin.store.facts import run_facts
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from streamlab_plugin.core.ledger import Ledger
     from streamlab_plugin.recorder.run import Run
+    from streamlab_plugin.slo.verdict import RunFacts
 
 # How long after the test has stopped a stream may still be open.
 BARRIER_S = 20.0
@@ -47,9 +47,16 @@ def finalise(run: Run, connection: Connection) -> Finished:
     processes = run_writer.processes_of(connection, run.key)
     problems = [*run.problems, *_missing(processes, run.expected_workers)]
     windows = degradations(connection, processes, run.stopped_at)
+    objectives = run.settings.objectives
     with connection.begin():
-        facts = run_facts(connection, run.key, problems=tuple(problems), is_ending=True)
-    verdict = decide(facts, run.settings.objectives)
+        facts = run_facts(
+            connection,
+            run.key,
+            problems=tuple(problems),
+            is_ending=True,
+            include_faulted=objectives.include_injected_faults,
+        )
+    verdict = decide(facts, objectives)
     body: dict[str, Any] = {**verdict.to_dict(), "problems": problems}
     stored = {
         "verdict": verdict.kind,
@@ -66,7 +73,7 @@ def finalise(run: Run, connection: Connection) -> Finished:
     run_writer.finish_run(
         connection, run.key, state=state, stopped_at=run.stopped_at, degradations=windows, verdict=stored
     )
-    return Finished(state, verdict.kind, verdict.exit_code, _text(run, verdict, facts.ledger))
+    return Finished(state, verdict.kind, verdict.exit_code, _text(run, verdict, facts))
 
 
 def _missing(processes: list[run_writer.ProcessState], expected_workers: int) -> list[str]:
@@ -81,11 +88,11 @@ def _missing(processes: list[run_writer.ProcessState], expected_workers: int) ->
     return problems
 
 
-def _text(run: Run, verdict: Verdict, ledger: Ledger) -> str:
+def _text(run: Run, verdict: Verdict, facts: RunFacts) -> str:
     lines = [
         f"Streamlab: verdict {verdict.kind} (exit code {verdict.exit_code})",
-        *(f"Streamlab:   {reason}" for reason in verdict.reasons),
-        f"Streamlab: ledger {ledger.text()}",
+        *(f"Streamlab:   {reason}" for reason in (*verdict.reasons, *left_out(facts))),
+        f"Streamlab: ledger {facts.ledger.text()}",
         f"Streamlab: look with: streamlab runs show {run.row.run[:8]}",
     ]
     return "\n".join(lines)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from streamlab_plugin.core.record import OUTCOMES
+from streamlab_plugin.core.record import FAULTED, OUTCOMES
 from streamlab_plugin.detect.judge import describe
 from streamlab_plugin.knowledge.occurrence import OccurrenceKey, Occurrences
 from streamlab_plugin.knowledge.signature import fingerprint
@@ -160,9 +160,10 @@ class Stream:
             raise ValueError("a time or size that cannot be")
         if wait_ms is not None and not 0 <= wait_ms < LATENCY_LIMIT_MS:
             raise ValueError("a wait that cannot be")
-        name = (protocol, operation, endpoint, direction, user_class)
+        kind = operation if fault is None else operation + FAULTED
+        name = (protocol, kind, endpoint, direction, user_class)
         series = self._series.get(name) or self._key(
-            "series", name, (protocol, operation, "(other)", direction, "")
+            "series", name, (protocol, kind, "(other)", direction, "")
         )
         shape = text = seen = drifted = None
         if payload is not None:

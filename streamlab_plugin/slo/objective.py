@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from streamlab_plugin.core.errors import ConfigError
 from streamlab_plugin.core.record import PROTOCOLS
-from streamlab_plugin.slo.reading import Path, read_count, read_mapping, read_number, refuse_unknown
+from streamlab_plugin.slo.reading import (
+    Path,
+    read_count,
+    read_mapping,
+    read_number,
+    read_switch,
+    refuse_unknown,
+)
 
 MAX_ERROR_RATE = "max_error_rate"
 MAX_P95_LATENCY_MS = "max_p95_latency_ms"
@@ -19,10 +26,14 @@ MIN_SAMPLES = 50
 
 @dataclass(frozen=True, slots=True)
 class Objectives:
-    """Limits by protocol and objective name, and how many samples a judgement takes."""
+    """Limits by protocol and objective name, and how many samples a judgement takes.
+
+    Exchanges that injected faults touched count only with *include_injected_faults*.
+    """
 
     limits: Mapping[str, Mapping[str, float]]
     min_samples: int = MIN_SAMPLES
+    include_injected_faults: bool = False
 
 
 def parse_objectives(data: object) -> Objectives:
@@ -32,13 +43,17 @@ def parse_objectives(data: object) -> Objectives:
         ConfigError: A key is unknown, a value is out of range or of the wrong type, or no objective is given.
     """
     document = read_mapping(data, ())
-    refuse_unknown(document, ("objectives", "min_samples"), ())
+    refuse_unknown(document, ("objectives", "min_samples", "include_injected_faults"), ())
     protocols = read_mapping(document.get("objectives"), ("objectives",))
     refuse_unknown(protocols, PROTOCOLS, ("objectives",))
     if not protocols:
         raise ConfigError("there is no objective", path=("objectives",), remedy="add at least one protocol")
     limits = {name: _parse_limits(value, ("objectives", name)) for name, value in protocols.items()}
-    return Objectives(limits, read_count(document.get("min_samples", MIN_SAMPLES), ("min_samples",), low=1))
+    return Objectives(
+        limits,
+        read_count(document.get("min_samples", MIN_SAMPLES), ("min_samples",), low=1),
+        read_switch(document.get("include_injected_faults", False), ("include_injected_faults",)),
+    )
 
 
 def _parse_limits(data: object, path: Path) -> Mapping[str, float]:

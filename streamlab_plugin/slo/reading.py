@@ -71,3 +71,10 @@ def read_count(data: object, path: Path, low: int = 0) -> int:
     if data < low:
         raise ConfigError(f"{data} is out of range", path=path, remedy=f"use {low} or more")
     return data
+
+
+def read_switch(data: object, path: Path) -> bool:
+    """Return *data* as True or False."""
+    if not isinstance(data, bool):
+        raise ConfigError(f"expected true or false, got {shown(data)}", path=path)
+    return data

@@ -63,6 +63,7 @@ def _protocol_dict(facts: RunFacts, protocol: str) -> dict[str, Any]:
         "errors": seen.errors,
         "answered": seen.answered,
         "interrupted": seen.interrupted,
+        "faulted": seen.faulted,
         "latency_samples": seen.latency_samples,
         "p50_latency_ms": seen.p50_latency_ms,
         "p95_latency_ms": seen.p95_latency_ms,
@@ -133,7 +134,8 @@ def _read_protocol(protocols: Mapping[str, object], name: str) -> ProtocolFacts:
         _optional_number(entry, key, path)
         for key in ("p50_latency_ms", "p95_latency_ms", "p99_latency_ms", "throughput_rps", "error_rate")
     )
-    return ProtocolFacts(count, errors, answered, interrupted, samples, p95, p50, p99)
+    faulted = read_count(entry.get("faulted", 0), (*path, "faulted"))
+    return ProtocolFacts(count, errors, answered, interrupted, samples, p95, p50, p99, faulted)
 
 
 def _read_ledger(data: Mapping[str, object]) -> Ledger:

@@ -44,6 +44,7 @@ class ProtocolFacts:
 
     *count* is every request, *errors* those that failed or timed out, *answered* those that got any answer,
     good or bad, *interrupted* those that Locust cut off. Percentiles are None without *latency_samples*.
+    *faulted* requests are in none of these: injected faults touched them.
     """
 
     count: int
@@ -54,6 +55,7 @@ class ProtocolFacts:
     p95_latency_ms: float | None
     p50_latency_ms: float | None = None
     p99_latency_ms: float | None = None
+    faulted: int = 0
 
     @property
     def judged(self) -> int:
@@ -75,6 +77,11 @@ class RunFacts:
     protocols: Mapping[str, ProtocolFacts]
     ledger: Ledger
     problems: tuple[str, ...] = ()
+
+    @property
+    def faulted(self) -> int:
+        """Requests that are left out because injected faults touched them."""
+        return sum(one.faulted for one in self.protocols.values())
 
     def throughput_rps(self, protocol: str) -> float | None:
         """Return the answered requests per second, or None for a run without length."""
@@ -137,6 +144,11 @@ def decide(facts: RunFacts, objectives: Objectives) -> Verdict:
     return Verdict(MET, EXIT_CODES[MET], ("all objectives are met",), results)
 
 
+def left_out(facts: RunFacts) -> tuple[str, ...]:
+    """Say how many requests were not judged because injected faults touched them; nothing if none were."""
+    return (f"{facts.faulted:,} requests touched by injected faults are left out",) if facts.faulted else ()
+
+
 def _judge(facts: RunFacts, protocol: str, name: str, limit: float, min_samples: int) -> ObjectiveResult:
     seen = facts.protocols.get(protocol)
     if seen is None or seen.count == 0:
@@ -173,7 +185,8 @@ def _doubts(facts: RunFacts, results: tuple[ObjectiveResult, ...], min_samples: 
     if facts.state == "running":
         doubts.append("the run is still running")
     if not any(one.count for one in facts.protocols.values()):
-        doubts.append("the run made no requests")
+        touched = " that no injected fault touched" if facts.faulted else ""
+        doubts.append(f"the run made no requests{touched}")
     elif all(result.state == NOT_APPLICABLE for result in results):
         doubts.append("no objective is about a protocol that the run used")
     if not facts.ledger.is_balanced:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, func, select, union_all
 
+from streamlab_plugin.core.record import FAULTED
 from streamlab_plugin.detect.sketch import Pool
 from streamlab_plugin.store import tables
 from streamlab_plugin.store.run_queries import process_ids
@@ -54,6 +55,16 @@ class SeriesKey(NamedTuple):
     operation: str
     endpoint: str
     direction: str
+
+    @property
+    def is_faulted(self) -> bool:
+        """Whether an injected fault touched its records."""
+        return self.operation.endswith(FAULTED)
+
+    @property
+    def has_latency(self) -> bool:
+        """Whether its durations are answers of the system under test."""
+        return self.operation.removesuffix(FAULTED) not in WITHOUT_LATENCY
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +201,15 @@ class Rollups(NamedTuple):
     sums: Sequence[Any]
     sketches: Sequence[tuple[int, bytes, bytes | None]]
 
+    def without_faulted(self) -> Rollups:
+        """Return them without the series that injected faults touched."""
+        kept = {series_id: key for series_id, key in self.series.items() if not key.is_faulted}
+        return Rollups(
+            kept,
+            [row for row in self.sums if row.series_id in kept],
+            [pair for pair in self.sketches if pair[0] in kept],
+        )
+
 
 class Summary(NamedTuple):
     """Totals per endpoint and operation, each with its own latencies; by protocol; and over all.
@@ -222,8 +242,7 @@ def summarise(found: Rollups) -> Summary:
     endpoints = [(key, series[key].totals()) for key in sorted(series)]
     protocols: dict[str, Tally] = {}
     for key, tally in series.items():
-        with_latency = key.operation not in WITHOUT_LATENCY
-        protocols.setdefault(key.protocol, Tally()).include(tally, with_latency=with_latency)
+        protocols.setdefault(key.protocol, Tally()).include(tally, with_latency=key.has_latency)
     totals = {name: protocols[name].totals() for name in sorted(protocols)}
     everything = Tally()
     for tally in protocols.values():

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from streamlab_plugin.detect.sketch import Sketch
 from streamlab_plugin.store import tables
 from streamlab_plugin.store.range_queries import oldest_starts, whole_from
-from streamlab_plugin.store.rollup_queries import WITHOUT_LATENCY, fetch_binary, series_keys, within
+from streamlab_plugin.store.rollup_queries import fetch_binary, series_keys, within
 from streamlab_plugin.store.run_queries import Run, process_ids
 
 PERIODS_S = (1, 60, 3600)
@@ -151,8 +151,7 @@ def _cells(
     cells: dict[str, dict[int, _Cell]] = {}
     # Looked up once per series: a chart is made of thousands of rows.
     places = {
-        series_id: (cells.setdefault(key.protocol, {}), key.operation not in WITHOUT_LATENCY)
-        for series_id, key in series.items()
+        series_id: (cells.setdefault(key.protocol, {}), key.has_latency) for series_id, key in series.items()
     }
     for start, series_id, judged, errors, answered, sketch in rows:
         by_start, has_latency = places[series_id]

@@ -127,6 +127,13 @@ class TestTake:
         assert (2, 1) == (len(write.lean), len(write.rows))
         assert ("f", 0.5) == (Row(*write.rows[0]).fault, Row(*write.rows[0]).wait_ms)
 
+    def test_what_a_fault_touched_is_counted_apart(self, stream: Stream) -> None:
+        """Its series has the same name with a mark, so that counts and percentiles without it are exact."""
+        held = [*records(1, 3, operation="GET"), *records(4, 2, operation="GET", fault="f:delay")]
+        stream.receive(frame(1, held))
+        counted = {delta.series.values[1]: delta.requests for delta in take(stream).deltas}
+        assert {"GET": 3, "GET+fault": 2} == counted
+
     def test_too_many_endpoints_are_counted_as_others(
         self, stream: Stream, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -85,6 +85,14 @@ class TestParseObjectives:
             parse_objectives({"objectives": {"http": {name: value}}})
         assert ("objectives", "http", name) == caught.value.path
 
+    @pytest.mark.parametrize("value", ["yes", 1, None])
+    def test_refused_switch(self, value: Any) -> None:
+        """include_injected_faults is true or false, and false where it is not said."""
+        assert not parse_objectives({"objectives": {"http": HTTP}}).include_injected_faults
+        with pytest.raises(ConfigError, match="expected true or false") as caught:
+            parse_objectives({"objectives": {"http": HTTP}, "include_injected_faults": value})
+        assert ("include_injected_faults",) == caught.value.path
+
     @pytest.mark.parametrize("value", [0, 2.5, "50", None, True])
     def test_refused_min_samples(self, value: Any) -> None:
         """min_samples is a whole number from 1 on."""

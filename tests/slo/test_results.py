@@ -26,7 +26,13 @@ FACTS = RunFacts(
 )
 
 # What a run may well not have.
-OPTIONAL = (("ledger", "dropped", "full"), ("protocols", "http"), ("protocols", "mqtt"))
+OPTIONAL = (
+    ("ledger", "dropped", "full"),
+    ("protocols", "http"),
+    ("protocols", "mqtt"),
+    ("protocols", "http", "faulted"),
+    ("protocols", "mqtt", "faulted"),
+)
 
 
 def document() -> dict[str, Any]:
