@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from streamlab_plugin.plugin import install as install
+    from streamlab_plugin.scenario.injection import Faults as Faults
     from streamlab_plugin.users.http import HttpUser as HttpUser
     from streamlab_plugin.users.http_requests import RequestsUser as RequestsUser
     from streamlab_plugin.users.mqtt import MqttUser as MqttUser
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from streamlab_plugin.users.websocket import WebSocketUser as WebSocketUser
 
 __version__ = "0.1.0"
-__all__ = ["HttpUser", "MqttUser", "RequestsUser", "WebSocketUser", "arrivals", "install"]
+__all__ = ["Faults", "HttpUser", "MqttUser", "RequestsUser", "WebSocketUser", "arrivals", "install"]
 
 _HOMES = {
     "arrivals": "streamlab_plugin.users.pacing",
     "install": "streamlab_plugin.plugin",
+    "Faults": "streamlab_plugin.scenario.injection",
     "HttpUser": "streamlab_plugin.users.http",
     "MqttUser": "streamlab_plugin.users.mqtt",
     "RequestsUser": "streamlab_plugin.users.http_requests",

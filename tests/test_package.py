@@ -14,7 +14,7 @@ import pytest
 import streamlab_plugin
 
 ROOT = Path(__file__).parents[1]
-PUBLIC = ["HttpUser", "MqttUser", "RequestsUser", "WebSocketUser", "arrivals", "install"]
+PUBLIC = ["Faults", "HttpUser", "MqttUser", "RequestsUser", "WebSocketUser", "arrivals", "install"]
 
 
 def python(code: str, folder: Path, **variables: str) -> str:

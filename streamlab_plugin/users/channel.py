@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
 import websocket
@@ -19,7 +19,11 @@ from websocket import ABNF
 
 from streamlab_plugin.users.connection import ABNORMAL, NORMAL, Connection, ConnectionClosedError, Upgrade
 from streamlab_plugin.users.flight import Flight
+from streamlab_plugin.users.websocket_faults import culprit
 from streamlab_plugin.users.websocket_rows import Rows
+
+if TYPE_CHECKING:
+    from streamlab_plugin.users.injector import Strike
 
 # Requests without a reply whose late reply is recognised as such (per connection).
 _ABANDONED_LIMIT = 1_000
@@ -68,6 +72,7 @@ class Channel:
         self.closing = 0.0  # when we began to close; 0 before
         self.gave_up = False  # the server never said goodbye
         self.in_hook = False
+        self.strike: Strike | None = None  # the injected fault that ended it
         self.flights: dict[Any, Flight] = {}
         self.wait_ms = wait_ms
         self._abandoned: dict[Any, tuple[str, float]] = {}
@@ -100,7 +105,7 @@ class Channel:
     def interrupt(self, flight: Flight) -> None:
         """Record that the user was killed while it waited for a reply."""
         self.abandon(flight)
-        detail = self._rows.detail("request", correlation_id=flight.correlation_id)
+        detail = self._rows.detail("request", correlation_id=flight.correlation_id, strike=flight.strike)
         self._rows.interrupted(flight.name, flight.started, detail)
 
     def abandon(self, flight: Flight) -> None:
@@ -264,8 +269,10 @@ class Channel:
         flights = list(self.flights.values())
         self.flights.clear()
         self._hooks.ended(self)
+        self.strike = self.strike or culprit(flights)
         self._record_close(closed)
         for flight in flights:
+            flight.strike = flight.strike or self.strike
             flight.error, flight.arrived = closed, perf_counter()
             self._wake(flight.waiter)
 
@@ -275,7 +282,8 @@ class Channel:
             rows.interrupted(self.name, self.closing, rows.detail("close"))
             return
         error: Exception | None = None if self.closing else closed
-        detail = rows.detail("close", direction="out" if self.closing else "in", status=closed.code)
+        direction = "out" if self.closing else "in"
+        detail = rows.detail("close", direction=direction, status=closed.code, strike=self.strike)
         if self.gave_up:
             error = TimeoutError("no close frame in time")
             detail = rows.detail("close", outcome="timeout")

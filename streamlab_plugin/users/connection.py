@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import websocket
+from gevent.event import Event
 from gevent.lock import Semaphore
 from websocket import ABNF
 from websocket._handshake import CookieJar
@@ -62,11 +63,16 @@ class _BufferedSocket(websocket.WebSocket):
         super().__init__(enable_multithread=False, skip_utf8_validation=True)
         self._received = b""
         self._at = 0
+        self.resume: Event | None = None  # set while nothing may be read
+        self.pause_s = 0.0
 
     def _recv(self, bufsize: int) -> bytes:
         if self._at == len(self._received):
             sock = self.sock
             self._received = sock.recv(_READ_BYTES) if sock is not None else b""
+            if self.resume is not None:
+                self.resume.wait(self.pause_s)
+                self.resume = None
             self._at = 0
             if not self._received:
                 raise websocket.WebSocketConnectionClosedException("the peer has gone")
@@ -157,8 +163,15 @@ class Connection:
             self._unsent += frame
             self._flush()
 
+    def pause(self, seconds: float) -> None:
+        """Read nothing for so long, or until the connection is to be closed: the peer's buffers fill."""
+        self._socket.pause_s = seconds
+        self._socket.resume = Event()
+
     def send_close(self, code: int) -> None:
         """Send the close frame unless it has been sent; a dead socket is the reader's to report."""
+        if self._socket.resume is not None:
+            self._socket.resume.set()
         frame = ABNF.create_frame(struct.pack("!H", code), ABNF.OPCODE_CLOSE).format()
         with self._lock:
             if self.close_sent:

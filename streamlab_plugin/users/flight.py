@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gevent.hub import Waiter
 
 from streamlab_plugin.users.connection import ConnectionClosedError
+
+if TYPE_CHECKING:
+    from streamlab_plugin.users.injector import Strike
 
 
 class Flight:
@@ -17,7 +20,7 @@ class Flight:
     neither: timed out or interrupted.
     """
 
-    __slots__ = ("arrived", "correlation_id", "error", "name", "raw", "reply", "started", "waiter")
+    __slots__ = ("arrived", "correlation_id", "error", "name", "raw", "reply", "started", "strike", "waiter")
 
     def __init__(self, name: str, correlation_id: Any, hub: Any) -> None:
         self.name = name
@@ -28,3 +31,4 @@ class Flight:
         self.reply: Any = None
         self.raw: bytes | None = None
         self.error: ConnectionClosedError | None = None
+        self.strike: Strike | None = None  # the injected fault that touched it

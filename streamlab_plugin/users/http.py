@@ -9,6 +9,8 @@ from greenlet import getcurrent
 from locust import FastHttpUser
 from locust.contrib.fasthttp import FastHttpSession, ResponseContextManager
 
+from streamlab_plugin.scenario.injection import Faults
+from streamlab_plugin.users import http_faults, injector
 from streamlab_plugin.users.http_body import FastBody
 from streamlab_plugin.users.http_recording import Block, Flight, RecordedUser, Recording
 
@@ -48,8 +50,10 @@ class Session(Recording, FastHttpSession):
         **kwargs: Any,
     ) -> Any:
         """Send a request; everything as in `FastHttpSession.request`."""
+        struck_by = None if self.user.injector is None else self.user.injector.strike(method.upper())
         correlation_id, headers = self.identify(headers)
         flight = Flight(method, name or self.request_name or url, correlation_id, stream)
+        flight.strike = struck_by
         current = getcurrent()
         flights = self.flights
         flights[current] = flight
@@ -70,8 +74,13 @@ class Session(Recording, FastHttpSession):
         return _FastBlock(response, self, flight) if catch_response else response
 
     def _send_request_safe_mode(self, method: str, url: str, **kwargs: Any) -> Any:
-        response = super()._send_request_safe_mode(method, url, **kwargs)
-        if flight := self.flights.get(getcurrent()):
+        flight = self.flights.get(getcurrent())
+        transmit = super()._send_request_safe_mode
+        if flight is None or flight.strike is None:
+            response = transmit(method, url, **kwargs)
+        else:
+            response = http_faults.send(self, flight.strike, transmit, method, url, kwargs)
+        if flight is not None:
             flight.response = response
         return response
 
@@ -93,8 +102,11 @@ class HttpUser(RecordedUser, FastHttpUser):
 
     abstract = True
 
+    faults: Faults | None = None
+
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
+        self.injector = injector.of(self)
         self.client: Session = Session.adopt(self.client, self)
 
 

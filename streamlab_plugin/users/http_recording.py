@@ -22,13 +22,23 @@ from streamlab_plugin.users.closing import closers
 from streamlab_plugin.users.correlation import new_id, trace_id_of, traceparent
 from streamlab_plugin.users.event_stream import EventStream
 from streamlab_plugin.users.http_payload import Capture
+from streamlab_plugin.users.injector import Strike
 from streamlab_plugin.users.report import CONTROL_EXCEPTIONS, interrupted
 
 
 class Flight:
     """A request from its send to its row."""
 
-    __slots__ = ("correlation_id", "is_reported", "is_stream", "method", "name", "response", "started")
+    __slots__ = (
+        "correlation_id",
+        "is_reported",
+        "is_stream",
+        "method",
+        "name",
+        "response",
+        "started",
+        "strike",
+    )
 
     def __init__(self, method: str, name: str, correlation_id: str, is_stream: bool) -> None:
         self.method = method
@@ -37,6 +47,7 @@ class Flight:
         self.is_stream = is_stream
         self.is_reported = False
         self.response: Any = None  # once its head has come
+        self.strike: Strike | None = None  # the injected fault that touched it
         self.started = perf_counter()
 
 
@@ -156,7 +167,7 @@ class Recording:
                 payload = user.capture.answer(response.headers, content)
             if payload is None and user.captures_requests and (request := response.request) is not None:
                 payload = user.capture.request(request.headers, getattr(request, self.body_attribute, None))
-        return Detail(
+        detail = Detail(
             "http",
             flight.method,
             "out",
@@ -168,6 +179,7 @@ class Recording:
             status,
             flight.correlation_id,
         )
+        return detail if flight.strike is None else flight.strike.marked(detail)
 
     def is_timeout(self, error: Any) -> bool:
         """Tell whether *error* is a timeout, also inside the wrapper that a client library puts around it."""
@@ -183,6 +195,8 @@ class Recording:
                 user_class=self.user.class_name,
                 correlation_id=flight.correlation_id,
             )
+            if flight.strike is not None:
+                detail = flight.strike.marked(detail)
             interrupted(self.user, flight.method, flight.name, flight.started, detail)
 
 

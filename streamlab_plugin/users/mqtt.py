@@ -16,6 +16,8 @@ from gevent.hub import Waiter
 from locust import User
 from locust.exception import StopTest
 
+from streamlab_plugin.scenario.injection import Faults
+from streamlab_plugin.users import injector, mqtt_faults
 from streamlab_plugin.users.broker import broker_at
 from streamlab_plugin.users.clock import now
 from streamlab_plugin.users.delivery import stream_name
@@ -59,6 +61,7 @@ class MqttUser(User):
     will: Will | None = None
     envelope: str = "json"  # where publisher, number and time travel: json, user_properties (MQTT 5), binary
     tls: Tls = Tls()
+    faults: Faults | None = None
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
@@ -71,6 +74,7 @@ class MqttUser(User):
         except ValueError as error:
             raise StopTest(f"{type(self).__name__}.{error}") from None
         self._hub = gevent.get_hub()
+        self._injector = injector.of(self)
         self._rows = MqttRows(self)
         self._teller = Teller(self, self._rows, read)
         self._connector = Connector(self, self._client, self._rows, self._teller, self._on_open)
@@ -105,6 +109,7 @@ class MqttUser(User):
         Raises:
             ValueError: The topic has wildcards or the QoS is not 0, 1 or 2.
         """
+        strike = None if self._injector is None else self._injector.strike("publish")
         name = name or topic
         session, waited_ms = self._place(qos, name)
         if session is None:
@@ -118,6 +123,8 @@ class MqttUser(User):
             "wait_ms": waited_ms,
         }
         exchange = Exchange("publish", name, extra, len(stamped.data), session.slots if qos else None)
+        if strike is not None:
+            return mqtt_faults.publish(self, strike, session, exchange, topic, stamped, qos, wait=wait)
         try:
             session.publish(exchange, topic, stamped.data, qos, stamped.properties)
         except ValueError:

@@ -24,9 +24,10 @@ _DELIVERY_TYPE = "MQTT-IN"  # so that Locust's table keeps publishing and delive
 class MqttRows:
     """Fire the request events of *user*."""
 
-    def __init__(self, user: User) -> None:
+    def __init__(self, user: Any) -> None:
         self._user = user
         self._user_class = type(user).__name__
+        self._injector = user._injector
         self._request_hook = user.environment.events.request
 
     def connect(self, session: Session) -> None:
@@ -62,6 +63,7 @@ class MqttRows:
 
     def delivery(self, delivery: Delivery) -> None:
         """Fire a delivery."""
+        strike = None if self._injector is None else self._injector.late(delivery.sent_at)
         fire_aside(
             self._user,
             request_type=_DELIVERY_TYPE,
@@ -77,6 +79,7 @@ class MqttRows:
                 payload=delivery.payload,
                 stream=delivery.stream,
                 stream_seq=delivery.stream_seq,
+                fault=None if strike is None else strike.label,
             ),
         )
 
@@ -91,6 +94,7 @@ class MqttRows:
             "close",
             direction="out" if closing else "in",
             status=0 if closing else getattr(end, "status", None),
+            fault=None if session.strike is None else session.strike.label,
         )
         if session.gave_up:
             error = TimeoutError("the broker did not close in time")

@@ -11,7 +11,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.event import Event
@@ -22,6 +22,9 @@ from paho.mqtt import client as paho
 from streamlab_plugin.users.exchange import Exchange
 from streamlab_plugin.users.mqtt_client import Memory, MqttClient
 from streamlab_plugin.users.mqtt_error import FAILURE, ConnectionLostError, MqttError, failure
+
+if TYPE_CHECKING:
+    from streamlab_plugin.users.injector import Strike
 
 _READ, _WRITE = 1, 2
 # Publishes in flight at once: what paho would allow, and less if the broker says so.
@@ -64,6 +67,7 @@ class Session:
         self.closing = 0.0  # when we said goodbye; 0 before
         self.gave_up = False
         self.is_settled = False  # whether the connect has its row
+        self.strike: Strike | None = None  # the injected fault that ended it
         self.waiter: Any = Waiter()
         self.over = Event()
         self.exchanges: dict[int, Exchange] = {}
@@ -104,8 +108,22 @@ class Session:
         """Say goodbye; deliveries go on until the broker closes the connection."""
         if not self.closing:
             self.closing = perf_counter()
+            self._resume()
             self._paho.say_goodbye()
             self._written()
+
+    def pause(self, seconds: float) -> None:
+        """Read nothing for so long, or until the goodbye: the broker's buffers fill."""
+        if self._reader is not None:
+            self._reader.stop()
+            timer = self._loop.timer(seconds)
+            timer.start(self._resume, timer)
+
+    def _resume(self, timer: Any = None) -> None:
+        if timer is not None:
+            timer.close()
+        if self._reader is not None and not self._reader.active:
+            self._reader.start(self._readable)
 
     def abort(self) -> None:
         """Shut the socket down; the loop then sees the end."""
@@ -131,6 +149,15 @@ class Session:
         finally:
             self._publishing = None
         self._sent(exchange, info.mid, info.rc)
+
+    def repeat(self, topic: str, data: bytes, qos: int, properties: Any = None) -> None:
+        """Send a PUBLISH that no exchange stands for: nobody hears of its acknowledgement.
+
+        Raises:
+            ValueError: The topic or the QoS is not valid.
+        """
+        self._paho.publish(topic, data, qos, False, properties)
+        self._written()
 
     def subscribe(self, exchange: Exchange, topic: str, qos: int) -> None:
         """Send a SUBSCRIBE; *exchange* ends with its acknowledgement.

@@ -14,6 +14,8 @@ from locust import User
 from locust.exception import StopTest
 from websocket import ABNF
 
+from streamlab_plugin.scenario.injection import Faults
+from streamlab_plugin.users import injector, websocket_faults
 from streamlab_plugin.users.backoff import Backoff
 from streamlab_plugin.users.channel import Channel, Hooks
 from streamlab_plugin.users.closing import DRAIN_LIMIT_S, closers
@@ -58,6 +60,7 @@ class WebSocketUser(User):
     read_delay_s: float = 0.0  # a slow consumer: pause after each message
     correlation_field: str = "correlation_id"  # or a path: meta.id
     reply_correlation_field: str | None = None  # None: where the request has it
+    faults: Faults | None = None
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
@@ -65,6 +68,7 @@ class WebSocketUser(User):
             raise StopTest(f"{type(self).__name__}.host must be a ws:// or wss:// URL, got {self.host!r}")
         self._hub = gevent.get_hub()
         self._rows = Rows(self)
+        self._injector = injector.of(self)
         self._channel: Channel | None = None  # open
         self._opening_channel: Channel | None = None  # shaking hands
         self._live: list[Channel] = []  # all whose greenlet still runs
@@ -121,6 +125,9 @@ class WebSocketUser(User):
             data = message.encode()
         else:
             opcode, data = ABNF.OPCODE_BINARY, message
+        if self._injector is not None and (strike := self._injector.strike("send")) is not None:
+            detail = rows.detail("send", payload=payload, correlation_id=correlation_id)
+            return websocket_faults.send(self, strike, opcode, data, name, detail)
         error: OSError | None = None
         started = perf_counter()
         try:
@@ -147,6 +154,7 @@ class WebSocketUser(User):
             ValueError: A request with the same correlation id is in flight.
             RuntimeError: Called from `on_push`, whose greenlet would have to read the reply.
         """
+        strike = None if self._injector is None else self._injector.strike("request")
         channel = self._channel or self._open()
         if channel is None:
             return None
@@ -160,6 +168,9 @@ class WebSocketUser(User):
             raise ValueError(f"correlation id {correlation_id!r} is already in flight")
         data = _encode(message)
         flight = channel.flights[correlation_id] = Flight(name, correlation_id, self._hub)
+        if strike is not None:
+            data = strike.body(data)
+            flight.strike = strike if strike.has_struck else None
         try:
             self._exchange(channel, flight, data, self.reply_timeout_s if timeout_s is None else timeout_s)
         except BaseException as stop:
@@ -274,7 +285,10 @@ class WebSocketUser(User):
     def _exchange(self, channel: Channel, flight: Flight, data: bytes, timeout_s: float) -> None:
         """Send the request and wait for its end: a reply, the loss of the connection, or the timeout."""
         try:
-            channel.connection.write(ABNF.OPCODE_TEXT, data)
+            if flight.strike is None:
+                channel.connection.write(ABNF.OPCODE_TEXT, data)
+            else:
+                websocket_faults.request(self, flight.strike, channel, flight, data)
         except OSError as error:
             if channel.flights.pop(flight.correlation_id, None) is not None:
                 flight.error, flight.arrived = _lost_by(error), perf_counter()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import websocket
 from greenlet import getcurrent
@@ -14,6 +14,9 @@ from streamlab_plugin.users.clock import epoch_s
 from streamlab_plugin.users.connection import ConnectionClosedError
 from streamlab_plugin.users.flight import Flight
 from streamlab_plugin.users.report import fire_aside, interrupted
+
+if TYPE_CHECKING:
+    from streamlab_plugin.users.injector import Strike
 
 _TYPE = "WS"
 # Answers that nobody waits for; types of their own keep them out of the lines of requests in Locust's table.
@@ -38,14 +41,16 @@ class Rows:
         status: int | None = None,
         correlation_id: Any = None,
         wait_ms: float | None = None,
+        strike: Strike | None = None,
     ) -> Detail:
         """Return what a row says beyond Locust's own event."""
         if correlation_id is not None and type(correlation_id) is not str:
             correlation_id = str(correlation_id)
-        return Detail(
+        detail = Detail(
             "websocket", operation, direction, self._user_class, None, wait_ms, payload, outcome, status,
             correlation_id,
         )  # fmt: skip
+        return detail if strike is None else strike.marked(detail)
 
     def fire(
         self, name: str, started: float, ended: float, size: int, error: Exception | None, detail: Detail
@@ -109,17 +114,23 @@ class Rows:
     def answered(self, flight: Flight) -> None:
         """A request has its reply."""
         raw = flight.raw or b""
-        detail = self.detail("request", payload=raw, correlation_id=flight.correlation_id)
+        detail = self.detail(
+            "request", payload=raw, correlation_id=flight.correlation_id, strike=flight.strike
+        )
         self.fire(flight.name, flight.started, flight.arrived, len(raw), None, detail)
 
     def lost(self, flight: Flight, error: ConnectionClosedError) -> None:
         """The connection ended under a request."""
-        detail = self.detail("request", status=error.code, correlation_id=flight.correlation_id)
+        detail = self.detail(
+            "request", status=error.code, correlation_id=flight.correlation_id, strike=flight.strike
+        )
         self.fire(flight.name, flight.started, flight.arrived, 0, error, detail)
 
     def timed_out(self, flight: Flight) -> None:
         """A request had no reply in time."""
-        detail = self.detail("request", outcome="timeout", correlation_id=flight.correlation_id)
+        detail = self.detail(
+            "request", outcome="timeout", correlation_id=flight.correlation_id, strike=flight.strike
+        )
         error = TimeoutError("no reply in time")
         self.fire(flight.name, flight.started, perf_counter(), 0, error, detail)
 
