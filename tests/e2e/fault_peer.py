@@ -44,9 +44,11 @@ class Peer:
                         await socket.send(message)
                 if path == "/slow_consumer":
                     began = time.monotonic()
-                    for text in FLOOD:
-                        await socket.send(text)
-                    self.note(path, stalled_s=time.monotonic() - began)
+                    try:
+                        for text in FLOOD:
+                            await socket.send(text)
+                    finally:
+                        self.note(path, stalled_s=time.monotonic() - began)
         self.note(path, closed=socket.close_code)
 
     async def http(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Place, free_port, ledger_is_balanced, wait_for
+from harness import LOCUSTFILES, Place, demo_target, free_port, ledger_is_balanced, wait_for
 from paho.mqtt.client import CallbackAPIVersion, Client
 
 from streamlab_plugin.scenario.injection import Faults
@@ -105,7 +105,7 @@ def note(result: Result, log: Path) -> Result:
         entry = json.loads(line)
         if "raw" in entry:
             result.seen.setdefault(entry["path"], []).append(entry["raw"])
-        result.stalled_s = entry.get("stalled_s", result.stalled_s)
+        result.stalled_s = max(result.stalled_s, entry.get("stalled_s", 0.0))
     return result
 
 
@@ -399,3 +399,18 @@ class TestHttp:
         refused = http.place.streamlab("slo", "check", "--slo", "strict.yaml", "r.json")
         assert 2 == refused.returncode
         assert f"{seen['faulted']:,} requests touched by injected faults are not in" in refused.stdout
+
+
+class TestExample:
+    def test_runs(self, tmp_path: Path) -> None:
+        """The example in `locustfiles` runs against the demo target, and what it injects is labelled."""
+        place = Place(tmp_path)
+        with demo_target(place) as target:
+            done = place.streamlab(
+                "locust", "-f", str(LOCUSTFILES / "faults.py"), "--headless", "-u", "20", "-r", "20", "-t", "4s",
+                "--host", target.variables()["STREAMLAB_DEMO_WS"],
+            )  # fmt: skip
+        assert "Traceback" not in done.stdout, done.stdout
+        labels = {label for (label,) in place.query("SELECT DISTINCT fault FROM records")}
+        assert {None, "mobile-net:delay"} <= labels
+        assert ledger_is_balanced(place)

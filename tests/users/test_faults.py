@@ -1,0 +1,47 @@
+"""What the injector does around a user's life; what each kind does is in e2e/test_injected_faults.py."""
+
+from __future__ import annotations
+
+from users.conftest import Broker, Drive, Target
+
+RUN = "run_faults.py"
+
+
+class TestHold:
+    def test_websocket_user_ends(self, drive: Drive, ws_target: Target) -> None:
+        """Messages that are still held back when the user ends are interrupted, and the server saw none."""
+        result = drive(RUN, "held_websocket", ws_target.address)
+        rows = [row for row in result["rows"] if row["name"] == "held"]
+        assert [("interrupted", "held:reorder")] * 2 == [(row["outcome"], row["fault"]) for row in rows]
+        assert [] == ws_target.noted("seen")
+        assert result["drained"]
+
+    def test_mqtt_user_ends(self, drive: Drive, broker: Broker) -> None:
+        """The same for publishes, with and without acknowledgement."""
+        result = drive(RUN, "held_mqtt", f"mqtt://127.0.0.1:{broker.address}")
+        rows = [row for row in result["rows"] if row["name"] == "held"]
+        assert [("interrupted", "held:reorder")] * 2 == [(row["outcome"], row["fault"]) for row in rows]
+        assert [] == broker.topics("Received from")
+
+
+class TestSeed:
+    def test_another_process(self, drive: Drive, ws_target: Target) -> None:
+        """The same seed strikes the same operations of the same users; another seed does not."""
+        first, second, other = (drive(RUN, "seeded", ws_target.address, seed) for seed in (7, 7, 8))
+        assert first == second != other
+        assert [f"user Api/0/{number}" for number in (1, 2, 3)] == list(first)
+        assert [40] * 3 == [len(labels) for labels in first.values()]
+        assert {None, "a:duplicate", "b:delay"} == {label for labels in first.values() for label in labels}
+        assert len({str(labels) for labels in first.values()}) == 3
+
+    def test_another_test(self, drive: Drive, ws_target: Target) -> None:
+        """A second test in the same process begins anew."""
+        first, second = drive(RUN, "again", ws_target.address, 7)
+        assert 20 == len(first)
+        assert first == second
+
+
+class TestOf:
+    def test_a_plain_list(self, drive: Drive) -> None:
+        """A class whose faults are a plain list stops the test with one line."""
+        assert "StopTest: Api.faults must be Faults([...]), got list" == drive(RUN, "wrong", "ws://x")
