@@ -165,8 +165,9 @@ class Connection:
 
     def pause(self, seconds: float) -> None:
         """Read nothing for so long, or until the connection is to be closed: the peer's buffers fill."""
-        self._socket.pause_s = seconds
-        self._socket.resume = Event()
+        if self._socket.resume is None:
+            self._socket.pause_s = seconds
+            self._socket.resume = Event()
 
     def send_close(self, code: int) -> None:
         """Send the close frame unless it has been sent; a dead socket is the reader's to report."""

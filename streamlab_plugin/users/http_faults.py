@@ -51,7 +51,8 @@ def _repeat(transmit: _Send, method: str, url: str, kwargs: dict[str, Any]) -> N
 
 def _drop(agent: Any, strike: Strike, method: str, url: str, kwargs: dict[str, Any]) -> ErrorResponse:
     """Close a connection to the server where its request, or its answer, should be."""
-    request = agent._make_request(url, method=method, headers=kwargs["headers"], payload=kwargs["payload"])
+    names = ("headers", "payload", "params")
+    request = agent._make_request(url, method=method, **{name: kwargs.get(name) for name in names})
     client = agent.clientpool.get_client(request.url_split)
     pool = client._connection_pool
     error: Exception = ConnectionDroppedError()

@@ -40,7 +40,8 @@ def publish(
     if changed != stamped.data and stamped.payload is not None:
         # Behind a binary envelope there is no telling what is left of the payload.
         exchange.extra["payload"] = changed if stamped.payload == stamped.data else None
-    exchange.extra["fault"] = strike.label
+    if strike.has_struck:
+        exchange.extra["fault"] = strike.label
     if strike.holds_back:
         send = partial(
             _publish_late, user, strike, session, exchange, topic, changed, qos, stamped.properties

@@ -113,7 +113,7 @@ def note(result: Result, log: Path) -> Result:
 def websocket(tmp_path_factory: pytest.TempPathFactory, peer: tuple[str, str, Path]) -> Result:
     """A run over WebSocket."""
     place = Place(tmp_path_factory.mktemp("ws"))
-    return note(run(place, "websocket", f"ws://127.0.0.1:{peer[0]}", 12, 7), peer[2])
+    return note(run(place, "websocket", f"ws://127.0.0.1:{peer[0]}", 12, 6), peer[2])
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def mqtt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
             wait_for(lambda: observer.connect("127.0.0.1", port) == 0, "the broker")
             observer.loop_start()
             wait_for(lambda: ready, "the subscription")
-            result = run(place, "mqtt", f"mqtt://127.0.0.1:{port}", 11, 5)
+            result = run(place, "mqtt", f"mqtt://127.0.0.1:{port}", 11, 4)
             observer.publish("t/end", b"", 1)
             wait_for(lambda: "end" in seen, "what came before the end")
             result.seen = seen
@@ -407,8 +407,8 @@ class TestExample:
         place = Place(tmp_path)
         with demo_target(place) as target:
             done = place.streamlab(
-                "locust", "-f", str(LOCUSTFILES / "faults.py"), "--headless", "-u", "20", "-r", "20", "-t", "4s",
-                "--host", target.variables()["STREAMLAB_DEMO_WS"],
+                "locust", "-f", str(LOCUSTFILES / "faults.py"), "--headless", "-u", "20", "-r", "20",
+                "-t", "4s", "--host", target.variables()["STREAMLAB_DEMO_WS"],
             )  # fmt: skip
         assert "Traceback" not in done.stdout, done.stdout
         labels = {label for (label,) in place.query("SELECT DISTINCT fault FROM records")}

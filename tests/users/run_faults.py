@@ -1,4 +1,4 @@
-"""Drive users with injected faults in a process of their own: ``python run_faults.py SCENARIO URL [SEED]``."""
+"""Drive users with injected faults in their own process: ``python run_faults.py SCENARIO URL SEED``."""
 
 from __future__ import annotations
 
