@@ -291,7 +291,7 @@ def _scalar(loader: yaml.SafeLoader, node: yaml.Node, path: tuple[str | int, ...
         raise ConfigError("a key cannot be a list or a mapping", path=path or _WHOLE, remedy="use a text")
     try:
         return loader.construct_object(node)
-    except (ValueError, KeyError, AttributeError):  # a 13th month, !!bool maybe, !!timestamp soon
+    except (ValueError, LookupError, AttributeError):  # a 13th month, !!bool maybe, !!int _
         kind = node.tag.rpartition(":")[2]
         what = f"{shown(node.value)} is no {kind}"
         raise ConfigError(what, path=path or _WHOLE, remedy="put it in quotes") from None

@@ -178,6 +178,7 @@ class TestDocuments:
             ("a.yaml", "a: 1\nb: \x07\n", "a.yaml:2: b: not valid YAML: the character 0x7 is not allowed"),
             ("a.yaml", "a: 1\nb: 2026-13-45\n", "a.yaml:2: b: '2026-13-45' is no timestamp; put"),
             ("a.yaml", "a: !!bool maybe\n", "a.yaml:1: a: 'maybe' is no bool"),
+            ("a.yaml", "a: !!int _\n", "a.yaml:1: a: '_' is no int"),
             ("a.yaml", "a:\n  ? [1, 2]\n  : 3\n", "a.yaml:1: a: a key cannot be a list or a mapping"),
             ("a.yaml", "a: &x [*x]\n", "a.yaml:1: document: not valid YAML: it is nested too deeply"),
             ("a.yaml", "[" * 5000, "a.yaml:1: document: not valid YAML: it is nested too deeply"),
