@@ -21,12 +21,12 @@ class Device(WebSocketUser):
     reply_timeout_s = 2.0
     faults = Faults(
         [
-            {"id": "mobile-net", "kind": "delay", "probability": 0.2, "distribution": "lognormal",
-             "delay_ms": 80, "max_ms": 1_000},
+            {"id": "mobile-net", "kind": "delay", "probability": 0.2,
+             "delay_ms": {"distribution": "lognormal", "median": 80, "sigma": 0.5}},
             {"id": "tunnel", "kind": "drop_connection", "probability": 0.01},
-            {"id": "bad-line", "kind": "corrupt", "probability": 0.01, "flips": 2},
+            {"id": "bad-line", "kind": "corrupt", "probability": 0.01, "byte_count": 2},
             {"id": "release-2", "kind": "schema_drift", "probability": 0.5, "from_s": 10,
-             "action": "rename", "path": "quality_score", "to": "score"},
+             "changes": [{"change": "rename", "path": "quality_score", "to": "score"}]},
         ],
         seed=7,
     )  # fmt: skip

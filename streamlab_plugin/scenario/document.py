@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from streamlab_plugin.core.errors import ConfigError, DocumentError
-from streamlab_plugin.scenario.fault import FaultPlan
-from streamlab_plugin.scenario.fault_form import DISTRIBUTION, LONGEST_S, OPERATIONS, PLAN
+from streamlab_plugin.scenario.fault_form import DISTRIBUTION, LONGEST_S, OPERATIONS
+from streamlab_plugin.scenario.faults_form import FAULTS
 from streamlab_plugin.scenario.form import ByType, Choice, Listing, Made, Number, Path, Schema, Shared, Text
+from streamlab_plugin.scenario.injection import Faults
 from streamlab_plugin.scenario.keys import Key, Keys, Tagged
 from streamlab_plugin.scenario.part_form import ANY_PART, PARTS, SPECIAL, read_part
 from streamlab_plugin.scenario.scenario import Burst, Payload, Scenario
@@ -74,7 +75,7 @@ COMMON: Mapping[str, Key] = {
         "Times of a higher rate; a number is the multiplier.",
         others=("burst_multiplier", "burstMultiplier"),
     ),
-    "failure_injection": Key(PLAN, "Faults: a list, or a mapping by kind."),
+    "failure_injection": Key(FAULTS, "Faults: a list, or a mapping by kind."),
     "pii_redaction_rules": Key(_RULES, "Lists that extend the default privacy policy."),
     "expected_p95_latency_ms": Key(Number(0, 86_400_000, above=True), "Objective: 95th percentile at most."),
     "expected_error_rate": Key(Number(0, 1), "Objective: share of failed requests at most."),
@@ -185,7 +186,7 @@ def _check(scenario: Scenario, places: Mapping[str, Path]) -> None:
         raise DocumentError(problems)
 
 
-def _strange_operations(plan: FaultPlan, protocols: tuple[str, ...], path: Path) -> list[ConfigError]:
+def _strange_operations(faults: Faults, protocols: tuple[str, ...], path: Path) -> list[ConfigError]:
     known = {name for protocol in protocols for name in OPERATIONS[protocol]}
     return [
         ConfigError(
@@ -193,7 +194,7 @@ def _strange_operations(plan: FaultPlan, protocols: tuple[str, ...], path: Path)
             path=path,
             remedy=f"known: {', '.join(sorted(known))}",
         )
-        for fault in plan.faults
+        for fault in faults.faults
         for name in fault.operations
         if name not in known
     ]

@@ -1,4 +1,4 @@
-"""Which faults a scenario injects, as values; what injects them belongs to the users."""
+"""A fault that is injected on purpose, as a value: what it does, to which operations, how often and when."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from streamlab_plugin.core.record import HTTP_METHODS
+
+# Of messages that come unasked.
+_RECEIVED = frozenset({"push", "deliver"})
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """One change that schema drift makes to a JSON object.
 
-    ``path`` is a field's name, or names joined by dots (``user.device.os``).
+    ``path`` is a field's name, or names joined by dots; in ``user.devices.0.os`` the number is a place
+    in a list.
 
     ========  ==========================================================================================
     change    ``value``
@@ -31,21 +37,22 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One kind of fault and when it strikes.
+    """One fault and when it strikes.
 
     ``operations`` are named as in a record (``send``, ``publish``, ``POST``); empty means all that it can
-    touch. Seconds count from the start of the load; it strikes from ``from_s`` until before ``until_s``.
+    strike. Seconds count from the start of the load; it strikes from ``from_s`` until before ``until_s``.
+    ``id`` is empty until `Faults` has named it.
 
     ================  ================================================================================
     kind              ``parameters``
     ================  ================================================================================
     delay             ``delay_ms``: a `Distribution`
-    drop_connection   none
+    drop_connection   ``when``: ``before`` or ``after`` the message
     duplicate         ``copies``: how many besides the first
-    reorder           ``depth``: how many later messages overtake it
+    reorder           ``depth``: how many later messages overtake it; ``hold_ms``: the longest wait for them
     truncate          ``keep_ratio``: the part of the bytes that stays, 0 to below 1
     corrupt           ``byte_count``: how many bytes are changed
-    slow_consumer     ``delay_ms``: a `Distribution`, before each message that is read
+    slow_consumer     ``delay_ms``: a `Distribution`, of the time in which nothing is read
     schema_drift      ``changes``: a tuple of `Change`
     malformed         none
     ================  ================================================================================
@@ -57,17 +64,18 @@ class Fault:
     from_s: float = 0.0
     until_s: float = math.inf
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    id: str = ""
 
+    @property
+    def label(self) -> str:
+        """What records show of it: ``id:kind``."""
+        return f"{self.id}:{self.kind}"
 
-@dataclass(frozen=True, slots=True)
-class FaultPlan:
-    """All faults of a scenario; the seed decides what they strike. Without faults it is false."""
-
-    faults: tuple[Fault, ...] = ()
-    seed: int = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.faults)
-
-
-NO_FAULTS = FaultPlan()
+    def applies_to(self, operation: str) -> bool:
+        """Whether it can strike *operation*."""
+        if self.operations and operation not in self.operations:
+            return False
+        if operation in _RECEIVED:
+            return self.kind == "slow_consumer"
+        # Requests of HTTP have no order: each has a connection of its own while it lasts.
+        return self.kind != "reorder" or operation not in HTTP_METHODS

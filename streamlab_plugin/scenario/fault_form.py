@@ -1,4 +1,4 @@
-"""How distributions and faults are written in a scenario file."""
+"""How distributions and faults are written, in a scenario file as in a locustfile."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any
 
 from streamlab_plugin.core.errors import ConfigError
 from streamlab_plugin.scenario.distribution import Constant, Distribution, Exponential, Lognormal, Uniform
-from streamlab_plugin.scenario.fault import Change, Fault, FaultPlan
+from streamlab_plugin.scenario.fault import Change, Fault
 from streamlab_plugin.scenario.form import (
     ByType,
     Choice,
     Flag,
-    Form,
     Listing,
     Made,
     Number,
@@ -29,10 +28,10 @@ _LONGEST_TIME = 24 * 3600 * 1000.0  # a day, in ms: neither a delay nor a though
 _TIME = Number(0, _LONGEST_TIME)
 _TIME_ABOVE_0 = Number(0, _LONGEST_TIME, above=True)
 
-# Operations as they stand in a record, by protocol.
+# What can be struck, named as in a record, by protocol.
 OPERATIONS: Mapping[str, tuple[str, ...]] = {
-    "websocket": ("connect", "send", "request", "push", "close"),
-    "mqtt": ("connect", "publish", "subscribe", "deliver", "close"),
+    "websocket": ("send", "request", "push"),
+    "mqtt": ("publish", "deliver"),
     "http": ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"),
 }
 _EVERY_OPERATION = tuple(dict.fromkeys(name for names in OPERATIONS.values() for name in names))
@@ -126,13 +125,18 @@ _PARAMETERS: Mapping[str, Mapping[str, Key]] = {
             DISTRIBUTION, "How long, in milliseconds.", required=True, others=("range_ms", "rangeMs")
         )
     },
-    "drop_connection": {},
+    "drop_connection": {
+        "when": Key(Choice(("before", "after")), "Before the message is sent, or behind it; after.")
+    },
     "duplicate": {"copies": Key(Number(1, 100, whole=True), "How many besides the first; 1.")},
-    "reorder": {"depth": Key(Number(1, 1000, whole=True), "How many later messages overtake it; 1.")},
+    "reorder": {
+        "depth": Key(Number(1, 1000, whole=True), "How many later messages overtake it; 1."),
+        "hold_ms": Key(_TIME, "How long it waits for them at most, in milliseconds; 1,000."),
+    },
     "truncate": {"keep_ratio": Key(Number(0, 0.999), "Part of the bytes that stays; 0.5.")},
     "corrupt": {"byte_count": Key(Number(1, 65536, whole=True), "How many bytes are changed; 1.")},
     "slow_consumer": {
-        "delay_ms": Key(DISTRIBUTION, "Pause before each message that is read, in ms.", required=True)
+        "delay_ms": Key(DISTRIBUTION, "How long nothing is read, in milliseconds.", required=True)
     },
     "schema_drift": {
         "changes": Key(
@@ -144,23 +148,27 @@ _PARAMETERS: Mapping[str, Mapping[str, Key]] = {
 }
 KINDS = tuple(_PARAMETERS)
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "drop_connection": {"when": "after"},
     "duplicate": {"copies": 1},
-    "reorder": {"depth": 1},
+    "reorder": {"depth": 1, "hold_ms": 1000.0},
     "truncate": {"keep_ratio": 0.5},
     "corrupt": {"byte_count": 1},
     "schema_drift": {"changes": _DRIFT},
 }
 # Names that older files use.
-_OLD_NAMES = {
+OLD_NAMES = {
     "delay": ("network_delays", "networkDelays"),
     "drop_connection": ("connection_drops", "connectionDrops"),
     "duplicate": ("duplicate_messages", "duplicateMessages"),
 }
-_WHEN = {
+# An id reaches every table, page and export: a short plain name and nothing else.
+_ID = Text(40, r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", "use at most 40 letters, digits, '.', '_' and '-'")
+_COMMON = {
+    "id": Key(_ID, "What records show of it; its kind."),
     "probability": Key(Number(0, 1), "How often it strikes, 0 to 1; 1."),
     "operations": Key(
         Shared("operations", Listing(Choice(_EVERY_OPERATION), most=len(_EVERY_OPERATION))),
-        "Which operations it strikes, named as in a record; without it, all that it can touch.",
+        "Which operations it strikes, named as in a record; without it, all that it can strike.",
     ),
     "from_s": Key(Number(0, LONGEST_S), "From this second of the load on; 0."),
     "until_s": Key(Number(0, LONGEST_S, above=True), "Until before this second; the end."),
@@ -174,50 +182,42 @@ def _fault(values: dict[str, Any], places: Mapping[str, Path]) -> Fault:
             f"{values['until_s']:g} is not after from_s", path=places["until_s"], remedy="use a later second"
         )
     given = {name: values[name] for name in _PARAMETERS[kind] if name in values}
-    when = {name: values[name] for name in _WHEN if name in values}
-    return Fault(kind, **when, parameters={**_DEFAULTS.get(kind, {}), **given})
+    common = {name: values[name] for name in _COMMON if name in values}
+    fault = Fault(kind, **common, parameters={**_DEFAULTS.get(kind, {}), **given})
+    if fault.operations and not any(map(fault.applies_to, fault.operations)):
+        raise ConfigError(
+            f"{kind} strikes no {' and no '.join(fault.operations)}",
+            path=places["operations"],
+            remedy="name other operations or another kind",
+        )
+    return fault
 
 
-def _kind_form(kind: str) -> Form:
-    """Return the form of a fault whose kind is the key that it stands under."""
-    build = lambda values, places: _fault({"kind": kind, **values}, places)  # noqa: E731 - binds the kind
-    return Shared(kind, Keys({**_WHEN, **_PARAMETERS[kind]}, build))
-
-
-def _plan(values: dict[str, Any], _places: Mapping[str, Path]) -> FaultPlan:
-    faults = [values[kind] for kind in KINDS if kind in values]
-    is_on = values.get("enabled", True)
-    return FaultPlan((*values.get("faults", ()), *faults) if is_on else (), values.get("seed", 0))
-
-
-_FAULTS = Listing(
-    Shared(
-        "fault",
-        Tagged(
-            tag="kind",
-            about="What happens.",
-            choice=Choice(
-                KINDS,
-                {
-                    other: kind
-                    for kind in KINDS
-                    for other in (camel(kind), *_OLD_NAMES.get(kind, ()))
-                    if other != kind
-                },
-            ),
-            common=_WHEN,
-            variants=_PARAMETERS,
-            build=_fault,
-        ),
+FAULT = Tagged(
+    tag="kind",
+    about="What happens.",
+    choice=Choice(
+        KINDS,
+        {other: kind for kind in KINDS for other in (camel(kind), *OLD_NAMES.get(kind, ())) if other != kind},
     ),
-    most=100,
+    common=_COMMON,
+    variants=_PARAMETERS,
+    build=_fault,
 )
-PLAN_KEYS: Mapping[str, Key] = {
-    "enabled": Key(Flag(), "Whether any fault is injected; true."),
-    "seed": Key(SEED, "Decides what the faults strike; 0."),
-    "faults": Key(_FAULTS, "A list of faults, each with its kind."),
-    **{
-        kind: Key(_kind_form(kind), f"The fault {kind!r}.", others=_OLD_NAMES.get(kind, ())) for kind in KINDS
-    },
-}
-PLAN = ByType({"array": Made(_FAULTS, FaultPlan), "object": Keys(PLAN_KEYS, _plan)})
+
+
+def fault_of_kind(kind: str) -> Keys:
+    """Return the form of a fault whose kind is the key that it stands under."""
+    return Keys(
+        {**_COMMON, **_PARAMETERS[kind]}, lambda values, places: _fault({"kind": kind, **values}, places)
+    )
+
+
+def parse_fault(data: object, path: Path = ()) -> Fault:
+    """Check one fault given as plain values, with the keys that it has in a scenario file.
+
+    Raises:
+        ConfigError: It is no fault; ``problems`` has each mistake with its path.
+    """
+    fault: Fault = FAULT.read(data, path)
+    return fault

@@ -143,7 +143,7 @@ class Listing:
 
     def read(self, data: object, path: Path) -> Any:
         """Return what the items mean together."""
-        if not isinstance(data, list):
+        if not isinstance(data, list | tuple):
             raise ConfigError(
                 f"expected a list, got {shown(data)}", path=path, remedy="start each entry with '-'"
             )
@@ -208,7 +208,7 @@ _TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "boolean": (bool, "true or false"),
     "number": ((int, float), "a number"),
     "string": (str, "a text"),
-    "array": (list, "a list"),
+    "array": ((list, tuple), "a list"),
     "object": (Mapping, "keys and values"),
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
-from streamlab_plugin.scenario.declared import Fault
+from streamlab_plugin.scenario.fault import Change, Fault
 
 MALFORMED = b'{"malformed": '
 
@@ -25,12 +25,12 @@ def mutated(fault: Fault, dice: Random, data: bytes) -> bytes | None:
 
 
 def _truncated(given: Mapping[str, Any], _dice: Random, data: bytes) -> bytes | None:
-    return data[: min(int(len(data) * given["share_kept"]), len(data) - 1)]
+    return data[: min(int(len(data) * given["keep_ratio"]), len(data) - 1)]
 
 
 def _corrupted(given: Mapping[str, Any], dice: Random, data: bytes) -> bytes | None:
     changed = bytearray(data)
-    for at in dice.sample(range(len(data)), min(given["flips"], len(data))):
+    for at in dice.sample(range(len(data)), min(given["byte_count"], len(data))):
         # Never the highest bit: ASCII stays ASCII, and a text frame a text that the server has to parse.
         changed[at] ^= dice.randrange(1, 128)
     return bytes(changed)
@@ -41,18 +41,38 @@ def _malformed(_given: Mapping[str, Any], _dice: Random, _data: bytes) -> bytes 
 
 
 def _drifted(given: Mapping[str, Any], _dice: Random, data: bytes) -> bytes | None:
-    """Return the JSON *data* with one field changed, None where it has no such field."""
+    """Return the JSON *data* with fields changed, None where it has none of them."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    *way, last = given["path"].split(".")
+    made = [_change(document, change) for change in given["changes"]]
+    if not any(made):
+        return None
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def _change(document: object, change: Change) -> bool:
+    """Make one change; tell whether it could be made."""
+    *way, name = change.path.split(".")
     place = document
     for part in way:
         place = _entered(place, part)
-    if not _change(place, last, given["action"], given["to"]):
-        return None
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    if not isinstance(place, dict) or (change.change != "add" and name not in place):
+        return False
+    match change.change:
+        case "add":
+            place[name] = change.value
+        case "remove":
+            del place[name]
+        case "rename":
+            # In its place: the order of keys tells nothing away.
+            items = [(change.value if key == name else key, value) for key, value in place.items()]
+            place.clear()
+            place.update(items)
+        case _:
+            place[name] = _retyped(place[name], change.value)
+    return True
 
 
 def _entered(place: object, part: str) -> object:
@@ -63,25 +83,7 @@ def _entered(place: object, part: str) -> object:
     return None
 
 
-def _change(place: object, name: str, action: str, to: Any) -> bool:
-    """Change the field *name* of *place*; tell whether it could be done."""
-    if not isinstance(place, dict) or (action != "add" and name not in place):
-        return False
-    if action == "add":
-        place[name] = to
-    elif action == "remove":
-        del place[name]
-    elif action == "rename":
-        # In its place: the order of keys tells nothing away.
-        items = [(to if key == name else key, value) for key, value in place.items()]
-        place.clear()
-        place.update(items)
-    else:
-        place[name] = _retyped(place[name], to)
-    return True
-
-
-def _retyped(value: Any, to: str) -> Any:
+def _retyped(value: Any, to: object) -> Any:
     if to == "string":
         return value if isinstance(value, str) else json.dumps(value)
     if to == "number":
@@ -90,7 +92,7 @@ def _retyped(value: Any, to: str) -> Any:
         return bool(value)
     if to == "null":
         return None
-    if to == "array":
+    if to == "list":
         return value if isinstance(value, list) else [value]
     return value if isinstance(value, dict) else {"value": value}
 

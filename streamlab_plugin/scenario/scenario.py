@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streamlab_plugin.scenario.distribution import Distribution
-from streamlab_plugin.scenario.fault import NO_FAULTS, FaultPlan
+from streamlab_plugin.scenario.injection import Faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Scenario:
     ramp_up_seconds: float = 0.0
     ramp_down_seconds: float = 0.0
     burst: Burst | None = None
-    failure_injection: FaultPlan = NO_FAULTS
+    failure_injection: Faults = field(default_factory=Faults)
     pii_redaction_rules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     expected_p95_latency_ms: float | None = None
     expected_error_rate: float | None = None

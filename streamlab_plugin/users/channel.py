@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,11 +20,11 @@ from websocket import ABNF
 
 from streamlab_plugin.users.connection import ABNORMAL, NORMAL, Connection, ConnectionClosedError, Upgrade
 from streamlab_plugin.users.flight import Flight
-from streamlab_plugin.users.websocket_faults import culprit
+from streamlab_plugin.users.websocket_faults import culprit, pause
 from streamlab_plugin.users.websocket_rows import Rows
 
 if TYPE_CHECKING:
-    from streamlab_plugin.users.injector import Strike
+    from streamlab_plugin.users.injector import Injector, Strike
 
 # Requests without a reply whose late reply is recognised as such (per connection).
 _ABANDONED_LIMIT = 1_000
@@ -60,6 +61,7 @@ class Channel:
         ping_timeout_s: float,
         read_delay_s: float,
         wait_ms: float | None,
+        injector: Injector | None,
     ) -> None:
         self.url = url
         self.name = name
@@ -84,6 +86,7 @@ class Channel:
         self._ping_interval_s = ping_interval_s
         self._ping_timeout_s = ping_timeout_s
         self._read_delay_s = read_delay_s
+        self._injector = injector
         self._hub = gevent.get_hub()
 
     # For the user
@@ -210,7 +213,10 @@ class Channel:
     ) -> None:
         gap_ms = (arrived - self._pushed_at) * 1000.0 if self._pushed_at else None
         self._pushed_at = arrived
-        detail = self._rows.detail("push", direction="in", payload=payload, correlation_id=correlation_id)
+        strike = None if self._injector is None else self._injector.received("push", partial(pause, self))
+        detail = self._rows.detail(
+            "push", direction="in", payload=payload, correlation_id=correlation_id, strike=strike
+        )
         name = "push" if error is not None else self._hooks.push_name(message)
         self._rows.aside(name, arrived, gap_ms, len(data), error, detail)
         if error is None and not self._hooks.is_over():

@@ -165,7 +165,7 @@ class Connection:
 
     def pause(self, seconds: float) -> None:
         """Read nothing for so long, or until the connection is to be closed: the peer's buffers fill."""
-        if self._socket.resume is None:
+        if self._socket.resume is None and not self.close_sent:
             self._socket.pause_s = seconds
             self._socket.resume = Event()
 

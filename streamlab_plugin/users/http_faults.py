@@ -8,6 +8,7 @@ from typing import Any
 import gevent
 from locust.contrib.fasthttp import ErrorResponse
 
+from streamlab_plugin.scenario.injection import delay_s
 from streamlab_plugin.users.closing import closers
 from streamlab_plugin.users.injector import ConnectionDroppedError, Strike
 
@@ -34,11 +35,12 @@ def send(session: Any, strike: Strike, transmit: _Send, method: str, url: str, k
     if kind == "drop_connection":
         return _drop(session.client, strike, method, url, kwargs)
     if kind == "duplicate":
-        closers(session.user.environment).spawn(_repeat, transmit, method, url, kwargs)
+        for _ in range(strike.fault.parameters["copies"]):
+            closers(session.user.environment).spawn(_repeat, transmit, method, url, kwargs)
     response = transmit(method, url, **kwargs)
     if kind == "slow_consumer":
         # The head has come; what follows fills the server's buffers meanwhile.
-        gevent.sleep(strike.fault.parameters["pause_ms"] / 1000.0)
+        gevent.sleep(delay_s(strike.fault, strike.dice))
     return response
 
 

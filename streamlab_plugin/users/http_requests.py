@@ -11,6 +11,7 @@ from gevent import Timeout
 from greenlet import getcurrent
 from locust import HttpUser
 from locust.clients import HttpSession, ResponseContextManager
+from locust.exception import StopTest
 
 from streamlab_plugin.users.http_body import RequestsBody
 from streamlab_plugin.users.http_recording import Block, Flight, RecordedUser, Recording
@@ -80,10 +81,15 @@ class RequestsUser(RecordedUser, HttpUser):
     """Locust's HttpUser, which is based on requests, recorded in full like Streamlab's own `HttpUser`.
 
     It costs several times the processor time; take it for what only requests can do.
+
+    Raises:
+        StopTest: It has an attribute ``faults``: nothing here would inject them.
     """
 
     abstract = True
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
+        if getattr(self, "faults", None):
+            raise StopTest(f"{self.class_name}.faults: a RequestsUser injects none; use HttpUser")
         self.client: Session = Session.adopt(self.client, self)

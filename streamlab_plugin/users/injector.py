@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ import gevent
 from locust.exception import StopTest
 
 from streamlab_plugin.core.record import Detail
-from streamlab_plugin.scenario.declared import Fault
+from streamlab_plugin.scenario.fault import Fault
 from streamlab_plugin.scenario.injection import Faults, delay_s
 from streamlab_plugin.scenario.mutation import mutated
 from streamlab_plugin.users.clock import epoch_s
@@ -64,7 +65,7 @@ class Strike:
 
     @property
     def holds_back(self) -> bool:
-        """Whether the message has to wait until the next one was sent."""
+        """Whether the message has to wait until others were sent."""
         return self.fault.kind == "reorder"
 
     @property
@@ -93,14 +94,16 @@ class Strike:
 class _Held:
     """A message that is held back."""
 
-    __slots__ = ("give_up", "send", "since", "strike", "timer")
+    __slots__ = ("give_up", "overtaking", "send", "since", "strike", "timer")
 
     def __init__(self, strike: Strike, send: Callable[[], object], give_up: Callable[[], object]) -> None:
         self.strike = strike
         self.send = send
         self.give_up = give_up
         self.since = perf_counter()
-        self.timer: Any = gevent.get_hub().loop.timer(strike.fault.parameters["hold_ms"] / 1000.0)
+        given = strike.fault.parameters
+        self.overtaking: int = given["depth"]  # messages that have yet to pass
+        self.timer: Any = gevent.get_hub().loop.timer(given["hold_ms"] / 1000.0)
 
 
 class Injector:
@@ -127,11 +130,7 @@ class Injector:
 
         To be called before the operation looks for its connection, and once per operation.
         """
-        self._numbers[operation] += 1
-        struck = self._faults.strike(
-            self._name, operation, self._numbers[operation], perf_counter() - self._began
-        )
-        strike = self._aftermath() if struck is None else Strike(*struck)
+        strike = self._drawn(operation) or self._aftermath()
         if strike is not None and strike.fault.kind == "delay":
             begun = perf_counter()
             gevent.sleep(delay_s(strike.fault, strike.dice))
@@ -139,7 +138,9 @@ class Injector:
         if self._held and (strike is None or not strike.holds_back):
             # They go when this greenlet next gives way: behind what it is about to write.
             for held in tuple(self._held):
-                self._let_go(held)
+                held.overtaking -= 1
+                if held.overtaking == 0:
+                    self._let_go(held)
         return strike
 
     def send(self, strike: Strike, data: bytes, wire: Wire) -> None:
@@ -156,15 +157,21 @@ class Injector:
             wire.drop()
             raise ConnectionDroppedError
         if kind == "slow_consumer" and not strike.is_aftermath:
-            pause_s = strike.fault.parameters["pause_ms"] / 1000.0
-            self._slow, self._slow_until = strike, perf_counter() + pause_s
-            wire.pause(pause_s)
+            self._slow_down(strike, wire.pause)
         wire.write(data)
         if kind == "duplicate":
-            wire.repeat(data)
+            for _ in range(strike.fault.parameters["copies"]):
+                wire.repeat(data)
+
+    def received(self, operation: str, pause: Callable[[Strike, float], None]) -> Strike | None:
+        """Decide what strikes a message that came: reading pauses behind it."""
+        strike = self._drawn(operation)
+        if strike is not None:
+            self._slow_down(strike, partial(pause, strike))
+        return strike
 
     def hold(self, strike: Strike, send: Callable[[], object], give_up: Callable[[], object]) -> None:
-        """Hold a message back: *send* is called, in a greenlet, behind the next one or when its time is up.
+        """Hold a message back: *send* is called, in a greenlet, behind the next ones or when its time is up.
 
         *give_up* is called instead when the user ends before, in the hub; it must not block.
         """
@@ -180,6 +187,21 @@ class Injector:
         if self._slow is None or sent_at is None or sent_at >= epoch_s(self._slow_until):
             return None
         return self._slow
+
+    def _drawn(self, operation: str) -> Strike | None:
+        self._numbers[operation] += 1
+        struck = self._faults.strike(
+            self._name, operation, self._numbers[operation], perf_counter() - self._began
+        )
+        return None if struck is None else Strike(*struck)
+
+    def _slow_down(self, strike: Strike, pause: Callable[[float], None]) -> None:
+        """Pause reading, unless it does already."""
+        now = perf_counter()
+        if now >= self._slow_until:
+            pause_s = delay_s(strike.fault, strike.dice)
+            self._slow, self._slow_until = strike, now + pause_s
+            pause(pause_s)
 
     def _aftermath(self) -> Strike | None:
         """Return the strike that makes answers wait: while nothing is read, all are late."""

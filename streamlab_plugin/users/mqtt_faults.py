@@ -102,16 +102,18 @@ def _wire(
             user._connector.session = None  # the next publish opens another one
         session.abort()
 
-    def pause(seconds: float) -> None:
-        _touch(session, strike)
-        session.pause(seconds)
-
     return Wire(
         lambda data: session.publish(exchange, topic, data, qos, properties),
         lambda data: session.repeat(topic, data, qos, properties),
         drop,
-        pause,
+        partial(pause, session, strike),
     )
+
+
+def pause(session: Session, strike: Strike, seconds: float) -> None:
+    """Read nothing for so long; what waits for an acknowledgement is touched by it."""
+    _touch(session, strike)
+    session.pause(seconds)
 
 
 def _touch(session: Session, strike: Strike) -> None:

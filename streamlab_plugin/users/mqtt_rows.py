@@ -24,10 +24,9 @@ _DELIVERY_TYPE = "MQTT-IN"  # so that Locust's table keeps publishing and delive
 class MqttRows:
     """Fire the request events of *user*."""
 
-    def __init__(self, user: Any) -> None:
+    def __init__(self, user: User) -> None:
         self._user = user
         self._user_class = type(user).__name__
-        self._injector = user._injector
         self._request_hook = user.environment.events.request
 
     def connect(self, session: Session) -> None:
@@ -61,9 +60,8 @@ class MqttRows:
         """Record a publish that waited since *begun* and was never sent."""
         interrupted(self._user, _REQUEST_TYPE, name, begun, self._detail("publish"))
 
-    def delivery(self, delivery: Delivery) -> None:
-        """Fire a delivery."""
-        strike = None if self._injector is None else self._injector.late(delivery.sent_at)
+    def delivery(self, delivery: Delivery, fault: str | None) -> None:
+        """Fire a delivery, with the label of the injected *fault* that touched it."""
         fire_aside(
             self._user,
             request_type=_DELIVERY_TYPE,
@@ -79,7 +77,7 @@ class MqttRows:
                 payload=delivery.payload,
                 stream=delivery.stream,
                 stream_seq=delivery.stream_seq,
-                fault=None if strike is None else strike.label,
+                fault=fault,
             ),
         )
 

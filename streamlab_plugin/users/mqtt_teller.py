@@ -6,12 +6,14 @@ These rows are fired, and the user's hook is called, by a greenlet that exists o
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gevent
 from gevent import GreenletExit
 from greenlet import getcurrent
 
+from streamlab_plugin.users import mqtt_faults
 from streamlab_plugin.users.delivery import Delivery
 from streamlab_plugin.users.mqtt_rows import MqttRows
 from streamlab_plugin.users.report import hook_failed
@@ -25,6 +27,7 @@ class Teller:
         self._user = user
         self._read = read
         self._rows = rows
+        self._injector = user._injector
         self._greenlet: gevent.Greenlet[..., None] | None = None
         self._in_hook = False
         self.live: list[Session] = []  # all whose end has not been told
@@ -63,13 +66,18 @@ class Teller:
             except UnicodeDecodeError:
                 topic = "(not UTF-8)"
             data = bytes(message.payload)
-            self._delivered(self._read(topic, data, arrived, message.properties, is_retained=message.retain))
+            delivery = self._read(topic, data, arrived, message.properties, is_retained=message.retain)
+            self._delivered(session, delivery)
         if session.end is not None and not session.finished:
             self.live.remove(session)
             self._rows.close(session, session.end, is_over=self.is_over)
 
-    def _delivered(self, delivery: Delivery) -> None:
-        self._rows.delivery(delivery)
+    def _delivered(self, session: Session, delivery: Delivery) -> None:
+        strike = None
+        if self._injector is not None:
+            strike = self._injector.received("deliver", partial(mqtt_faults.pause, session))
+            strike = strike or self._injector.late(delivery.sent_at)
+        self._rows.delivery(delivery, None if strike is None else strike.label)
         if not self.is_over:
             self._call_hook(delivery)
 

@@ -114,7 +114,7 @@ class Session:
 
     def pause(self, seconds: float) -> None:
         """Read nothing for so long, or until the goodbye: the broker's buffers fill."""
-        if self._reader is not None:
+        if self._reader is not None and not self.closing:
             self._reader.stop()
             timer = self._loop.timer(seconds)
             timer.start(self._resume, timer)

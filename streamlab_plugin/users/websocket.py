@@ -246,6 +246,7 @@ class WebSocketUser(User):
             ping_timeout_s=self.ping_timeout_s,
             read_delay_s=self.read_delay_s,
             wait_ms=(perf_counter() - began) * 1000.0 if delay_s else None,
+            injector=self._injector,
         )
         self._opening_channel = channel
         self._live.append(channel)

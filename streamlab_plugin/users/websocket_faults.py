@@ -103,7 +103,7 @@ def _write_late(channel: Channel, flight: Flight, data: bytes) -> None:
 
 def _wire(user: Any, channel: Channel, opcode: int, strike: Strike) -> Wire:
     write = partial(channel.connection.write, opcode)
-    return Wire(write, write, partial(_drop, user, channel, strike), partial(_pause, channel, strike))
+    return Wire(write, write, partial(_drop, user, channel, strike), partial(pause, channel, strike))
 
 
 def _drop(user: Any, channel: Channel, strike: Strike) -> None:
@@ -113,7 +113,7 @@ def _drop(user: Any, channel: Channel, strike: Strike) -> None:
     channel.connection.abort()
 
 
-def _pause(channel: Channel, strike: Strike, seconds: float) -> None:
+def pause(channel: Channel, strike: Strike, seconds: float) -> None:
     """Read nothing for so long; what waits for an answer is touched by it."""
     for flight in channel.flights.values():
         flight.strike = flight.strike or strike

@@ -27,10 +27,10 @@ KINDS: dict[str, dict[str, Any]] = {
     "drop_after": {"kind": "drop_connection"},
     "duplicate": {},
     "truncate": {},
-    "corrupt": {"flips": 30},
+    "corrupt": {"byte_count": 30},
     "malformed": {},
-    "schema_drift": {"action": "rename", "path": "score", "to": "status"},
-    "slow_consumer": {"pause_ms": 800},
+    "schema_drift": {"changes": [{"change": "rename", "path": "score", "to": "status"}]},
+    "slow_consumer": {"delay_ms": 800, "operations": ["request", "send", "publish", "GET", "POST"]},
     "reorder": {},
 }
 
@@ -90,7 +90,7 @@ class Many(Socket):
 
     abstract = PROTOCOL != "ws"
     ws_path = "/many"
-    faults = Faults([{"id": "rare", "kind": "corrupt", "probability": 0.05, "operations": "send"}], seed=7)
+    faults = Faults([{"id": "rare", "kind": "corrupt", "probability": 0.05, "operations": ["send"]}], seed=7)
 
     def work(self) -> None:
         for number in range(SENDS):

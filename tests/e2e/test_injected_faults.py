@@ -253,7 +253,7 @@ class TestWebSocket:
 
     def test_the_server_counts_what_was_decided(self, websocket: Result) -> None:
         """Of a thousand sends exactly those are corrupted that the seed says: about 5 %."""
-        rare = Faults([{"id": "rare", "kind": "corrupt", "probability": 0.05, "operations": "send"}], seed=7)
+        rare = Faults([{"id": "rare", "kind": "corrupt", "probability": 0.05, "operations": ["send"]}], seed=7)
         expected = [
             number for number in range(SENDS) if rare.strike("Many/0/1", "send", number + 1, 0.0) is not None
         ]

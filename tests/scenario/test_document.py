@@ -14,7 +14,8 @@ from streamlab_plugin.core.errors import ConfigError
 from streamlab_plugin.privacy.policy import parse_policy
 from streamlab_plugin.scenario.distribution import Constant, Exponential, Lognormal, Uniform
 from streamlab_plugin.scenario.document import parse_scenario
-from streamlab_plugin.scenario.fault import Change, Fault, FaultPlan
+from streamlab_plugin.scenario.fault import Change, Fault
+from streamlab_plugin.scenario.injection import Faults
 from streamlab_plugin.scenario.keys import camel
 from streamlab_plugin.scenario.scenario import Burst, HttpPart, MqttPart, Payload, Scenario, WebSocketPart
 
@@ -41,7 +42,7 @@ class TestParseScenario:
                 ),
             ),
             connections=5, duration_seconds=10, description="", think_time=None, ramp_up_seconds=0,
-            ramp_down_seconds=0, burst=None, failure_injection=FaultPlan((), 0), pii_redaction_rules={},
+            ramp_down_seconds=0, burst=None, failure_injection=Faults((), 0), pii_redaction_rules={},
             expected_p95_latency_ms=None, expected_error_rate=None, criticality="normal", tags=(),
         ) == parse_scenario(SMALL)  # fmt: skip
 
@@ -78,20 +79,20 @@ class TestParseScenario:
             Change("add", "x.y", False),
         )
         assert (
-            FaultPlan(
+            Faults(
                 (
-                    Fault("delay", parameters={"delay_ms": Uniform(1, 2)}),
-                    Fault("delay", parameters={"delay_ms": Exponential(3)}),
-                    Fault("delay", parameters={"delay_ms": Constant(3)}),
-                    Fault("delay", 0.1, parameters={"delay_ms": Uniform(5, 50)}),
-                    Fault("drop_connection", 0.01, from_s=10, until_s=20),
-                    Fault("duplicate", operations=("publish",), parameters={"copies": 2}),
-                    Fault("reorder", parameters={"depth": 3}),
-                    Fault("truncate", parameters={"keep_ratio": 0.25}),
-                    Fault("corrupt", parameters={"byte_count": 4}),
-                    Fault("slow_consumer", parameters={"delay_ms": Constant(20)}),
-                    Fault("schema_drift", parameters={"changes": drift}),
-                    Fault("malformed", 0),
+                    Fault("delay", 0.1, parameters={"delay_ms": Uniform(1, 2)}, id="delay"),
+                    Fault("delay", 0, parameters={"delay_ms": Exponential(3)}, id="delay-2"),
+                    Fault("delay", 0, parameters={"delay_ms": Constant(3)}, id="delay-3"),
+                    Fault("delay", 0.1, parameters={"delay_ms": Uniform(5, 50)}, id="delay-4"),
+                    Fault("drop_connection", 0.01, (), 10, 20, {"when": "before"}, "drop_connection"),
+                    Fault("duplicate", 0.1, ("publish",), parameters={"copies": 2}, id="twice"),
+                    Fault("reorder", 0.1, parameters={"depth": 3, "hold_ms": 50}, id="reorder"),
+                    Fault("truncate", 0.1, parameters={"keep_ratio": 0.25}, id="truncate"),
+                    Fault("corrupt", 0.1, parameters={"byte_count": 4}, id="corrupt"),
+                    Fault("slow_consumer", 0.1, parameters={"delay_ms": Constant(20)}, id="slow_consumer"),
+                    Fault("schema_drift", 0.1, parameters={"changes": drift}, id="schema_drift"),
+                    Fault("malformed", 0, id="malformed"),
                 ),
                 seed=9,
             )
@@ -102,10 +103,10 @@ class TestParseScenario:
         """Files of older tools are understood."""
         found = parse_scenario(OLD)
         assert (
-            FaultPlan(
+            Faults(
                 (
                     Fault("delay", 0.1, parameters={"delay_ms": Uniform(50, 200)}),
-                    Fault("drop_connection", 0.02),
+                    Fault("drop_connection", 0.02, parameters={"when": "after"}),
                     Fault("duplicate", 0.05, parameters={"copies": 1}),
                     Fault(
                         "schema_drift",

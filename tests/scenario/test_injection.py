@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from streamlab_plugin.core.errors import ConfigError
-from streamlab_plugin.scenario.declared import parse_fault
+from streamlab_plugin.scenario.fault import Fault
+from streamlab_plugin.scenario.fault_form import parse_fault
 from streamlab_plugin.scenario.injection import Faults, delay_s
 
 SENDS = 20_000
@@ -48,7 +49,7 @@ class TestStrike:
 
     def test_same_seed_same_faults(self) -> None:
         """Another process with the same seed strikes the same, in the same way; another seed does not."""
-        declared = [fault("a", 0.3, "corrupt"), fault("b", 0.3, "delay")]
+        declared = [fault("a", 0.3, "corrupt"), fault("b", 0.3, "delay", delay_ms=5)]
         first, second, other = (Faults(declared, seed) for seed in (7, 7, 8))
         assert struck(first, 200) == struck(second, 200)
         assert struck(first, 200) != struck(other, 200)
@@ -77,17 +78,38 @@ class TestStrike:
 
 
 class TestFaults:
+    def test_ids(self) -> None:
+        """A fault without an id is named after its kind, with a number where that is taken."""
+        declared = [
+            Fault("corrupt", 0.1),
+            {"kind": "corrupt", "probability": 0.1},
+            fault("corrupt-2", 0.1),
+            {"kind": "malformed", "probability": 0.1},
+        ]
+        expected = ["corrupt:corrupt", "corrupt-3:corrupt", "corrupt-2:duplicate", "malformed:malformed"]
+        assert expected == [one.label for one in Faults(declared).faults]
+
+    def test_values(self) -> None:
+        """Equal declarations are equal values; without faults it is false."""
+        assert Faults([fault("a", 0.1)], 7) == Faults([fault("a", 0.1)], 7) != Faults([fault("a", 0.1)], 8)
+        assert not Faults()
+        assert Faults([fault("a", 0)])
+
     def test_one_after_the_other(self) -> None:
         """Faults that are never active together, or strike different operations, need not share."""
         Faults([fault("a", 0.9, until_s=10), fault("b", 0.9, from_s=10)])
-        Faults([fault("a", 0.9, operations="GET"), fault("b", 0.9, operations="POST")])
+        Faults([fault("a", 0.9, operations=["GET"]), fault("b", 0.9, operations=["POST"])])
 
     @pytest.mark.parametrize(
         ("declared", "what"),
         [
-            ([fault("a", 0.6), fault("b", 0.6)], "of a, b add up to 1.2"),
-            ([fault("a", 0.6, operations="GET"), fault("b", 0.6)], "add up to 1.2 for 'GET'"),
+            ([fault("a", 0.6), fault("b", 0.6)], "of a, b add up to 1.2 at 0 s"),
+            ([fault("a", 0.6, operations=["GET"]), fault("b", 0.6)], "add up to 1.2 for 'GET'"),
             ([fault("a", 0.6, until_s=11), fault("b", 0.6, from_s=10)], "at 10 s"),
+            (
+                [fault("a", 0.3, operations=["GET"]), fault("b", 0.6, "reorder"), fault("c", 0.6)],
+                "of b, c add",
+            ),
             ([fault("a", 0.1), fault("a", 0.1)], "1.id: the id 'a' occurs twice"),
             ([fault("a", 0.1), fault("b", 2)], "1.probability: 2 is out of range"),
         ],
@@ -101,18 +123,17 @@ class TestFaults:
 
 class TestDelay:
     @pytest.mark.parametrize(
-        ("values", "middle_s", "range_s"),
+        ("delay_ms", "middle_s", "range_s"),
         [
-            ({"delay_ms": 40}, 0.04, (0.04, 0.04)),
-            ({"delay_ms": 10, "max_ms": 30, "distribution": "uniform"}, 0.02, (0.01, 0.03)),
-            ({"delay_ms": 100, "max_ms": 500, "distribution": "exponential"}, 0.0693, (0.0, 0.5)),
-            ({"delay_ms": 50, "max_ms": 400, "distribution": "lognormal", "sigma": 1}, 0.05, (0.0, 0.4)),
-            ({"delay_ms": 0, "distribution": "exponential"}, 0.0, (0.0, 0.0)),
+            (40, 0.04, (0.04, 0.04)),
+            ([10, 30], 0.02, (0.01, 0.03)),
+            ({"distribution": "exponential", "mean": 100}, 0.0693, (0.0, 2.0)),
+            ({"distribution": "lognormal", "median": 5e7, "sigma": 1}, 50_000, (0.0, 86_400)),
         ],
     )
-    def test_distribution(self, values: dict[str, Any], middle_s: float, range_s: Any) -> None:
-        """Half of the delays are shorter than the median of the distribution, none is out of its range."""
-        parsed = parse_fault(fault("a", 1, "delay", **values))
+    def test_distribution(self, delay_ms: Any, middle_s: float, range_s: tuple[float, float]) -> None:
+        """Half of the delays are shorter than the median of the distribution, none is longer than a day."""
+        parsed = parse_fault(fault("a", 1, "delay", delay_ms=delay_ms))
         dice = Random(1)
         delays = sorted(delay_s(parsed, dice) for _ in range(2_000))
         assert pytest.approx(middle_s, rel=0.1) == delays[1_000]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from time import perf_counter
 from typing import Any
 
 import gevent
 from recorder import Bench
 
 from streamlab_plugin import Faults
+from streamlab_plugin.scenario.document import parse_scenario
+from streamlab_plugin.users.http_requests import RequestsUser
 from streamlab_plugin.users.mqtt import MqttUser
 from streamlab_plugin.users.websocket import WebSocketUser
 
@@ -18,7 +21,7 @@ HOLD = [
 ]
 SOME = [
     {"id": "a", "kind": "duplicate", "probability": 0.3},
-    {"id": "b", "kind": "delay", "probability": 0.3, "delay_ms": 5, "distribution": "exponential"},
+    {"id": "b", "kind": "delay", "probability": 0.3, "delay_ms": {"distribution": "exponential", "mean": 5}},
 ]
 
 
@@ -103,9 +106,76 @@ def again() -> Any:
     return struck
 
 
+def of_scenario() -> Any:
+    """The faults of a scenario, given to a user class as they are."""
+    scenario = parse_scenario(
+        {"name": "s", "protocol": "mqtt", "endpoint": URL, "connections": 1, "duration_seconds": 1,
+         "failureInjection": {
+             "seed": 3,
+             "duplicateMessages": {"probability": 1, "copies": 2, "operations": ["publish"]},
+             "slow_consumer": {"delay_ms": 300, "operations": ["deliver"]}}}
+    )  # fmt: skip
+    came: list[float] = []
+
+    def body(user: Any) -> None:
+        user.subscribe("q")
+        user.publish("q", {"seq": 1}, qos=1)
+        while len(came) < 3:
+            gevent.sleep(0.01)
+        user.publish("q", {"seq": 2}, qos=1)
+        while len(came) < 6:
+            gevent.sleep(0.01)
+
+    attributes = {
+        "faults": scenario.failure_injection,
+        "on_message": lambda _user, _topic, _message: came.append(perf_counter()),
+    }
+    bench = once(MqttUser, body, **attributes)
+    return {"rows": bench.recorder.rows, "took_s": came[-1] - came[0]}
+
+
+def listener() -> Any:
+    """Reading pauses behind each push, and a request is made meanwhile."""
+    pushed: list[Any] = []
+
+    def body(user: Any) -> None:
+        user.connect("/?greet=1")
+        while not pushed:
+            gevent.sleep(0.01)
+        user.request({"seq": 1}, "waits")
+
+    slow = {"id": "slow", "kind": "slow_consumer", "delay_ms": 400, "operations": ["push"]}
+    attributes = {"faults": Faults([slow]), "on_push": lambda _user, message: pushed.append(message)}
+    return once(WebSocketUser, body, **attributes).recorder.rows
+
+
+def overtaken() -> Any:
+    """Four sends, the first of which two others have to overtake."""
+    fault = {"kind": "reorder", "depth": 2, "hold_ms": 60_000, "probability": 0.4}
+    seed = next(seed for seed in range(999) if which(Faults([fault], seed)) == [True, False, False, False])
+
+    def body(user: Any) -> None:
+        user.connect()
+        for number in range(4):
+            user.send({"seq": number}, "overtaken")
+            gevent.sleep(0.1)
+
+    return once(WebSocketUser, body, faults=Faults([fault], seed)).recorder.rows
+
+
+def which(faults: Faults) -> list[bool]:
+    """Tell which of the first four sends of the first user are struck."""
+    return [faults.strike("Api/0/1", "send", number, 0.0) is not None for number in (1, 2, 3, 4)]
+
+
 def wrong() -> Any:
-    """A list where Faults should be."""
-    user: Any = type("Api", (WebSocketUser,), {"host": URL, "faults": SOME})
+    """What cannot be injected."""
+    return [refused(WebSocketUser, SOME), refused(RequestsUser, Faults(SOME))]
+
+
+def refused(base: Any, faults: Any) -> Any:
+    """Return the error that a user class ends with."""
+    user: Any = type("Api", (base,), {"host": URL, "faults": faults})
     try:
         user(Bench(WebSocketUser).environment)
     except Exception as error:

@@ -23,6 +23,12 @@ class TestHold:
         assert [("interrupted", "held:reorder")] * 2 == [(row["outcome"], row["fault"]) for row in rows]
         assert [] == broker.topics("Received from")
 
+    def test_depth(self, drive: Drive, ws_target: Target) -> None:
+        """A message goes when as many as were said have overtaken it."""
+        rows = [row for row in drive(RUN, "overtaken", ws_target.address) if row["name"] == "overtaken"]
+        assert [None, None, "reorder:reorder", None] == [row["fault"] for row in rows]
+        assert [1, 2, 0, 3] == ws_target.noted("seen")
+
 
 class TestSeed:
     def test_another_process(self, drive: Drive, ws_target: Target) -> None:
@@ -42,6 +48,28 @@ class TestSeed:
 
 
 class TestOf:
-    def test_a_plain_list(self, drive: Drive) -> None:
-        """A class whose faults are a plain list stops the test with one line."""
-        assert "StopTest: Api.faults must be Faults([...]), got list" == drive(RUN, "wrong", "ws://x")
+    def test_refused(self, drive: Drive) -> None:
+        """A plain list, or a class that injects none, stops the test with one line."""
+        assert [
+            "StopTest: Api.faults must be Faults([...]), got list",
+            "StopTest: Api.faults: a RequestsUser injects none; use HttpUser",
+        ] == drive(RUN, "wrong", "ws://x")
+
+    def test_listener(self, drive: Drive, ws_target: Target) -> None:
+        """Who only listens reads nothing for a while behind a message: a reply has to wait."""
+        rows = drive(RUN, "listener", ws_target.address)
+        assert {"slow:slow_consumer"} == {row["fault"] for row in rows if row["operation"] == "push"}
+        (request,) = [row for row in rows if row["operation"] == "request"]
+        assert ("slow:slow_consumer", "success") == (request["fault"], request["outcome"])
+        assert request["latency_ms"] > 250
+
+    def test_of_a_scenario(self, drive: Drive, broker: Broker) -> None:
+        """What a scenario says is injected as it is: three messages for one, and pauses behind deliveries."""
+        result = drive(RUN, "of_scenario", f"mqtt://127.0.0.1:{broker.address}")
+        rows = result["rows"]
+        delivered = [row for row in rows if row["operation"] == "deliver"]
+        assert {"slow_consumer:slow_consumer"} == {row["fault"] for row in delivered}
+        assert 6 == len(delivered)
+        published = [row["fault"] for row in rows if row["operation"] == "publish"]
+        assert ["duplicate:duplicate"] * 2 == published
+        assert result["took_s"] > 0.25
