@@ -1,4 +1,4 @@
-"""A locustfile whose user classes each inject one kind of fault; one user of each class.
+"""A locustfile whose user classes each inject one kind of fault; the last of their users ends the run.
 
 ``FAULT_PEER`` says where the peer of the protocol is. Each class is
 named after its kind, and so are its path, topic and rows; ``clean`` injects nothing.
@@ -7,10 +7,10 @@ named after its kind, and so are its path, topic and rows; ``clean`` injects not
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 import gevent
-from locust import constant, task
+from locust import constant
 
 from streamlab_plugin import Faults, HttpUser, MqttUser, WebSocketUser, install
 
@@ -59,22 +59,28 @@ def body(name: str, number: int) -> dict[str, Any]:
     return {"type": name, "score": number}
 
 
-class Once:
-    """Do everything once, then wait for the end."""
+def everything(user: Any) -> None:
+    """Do what the class is there for; the last one ends the run."""
+    user.work()
+    Once.waiting -= 1
+    if Once.waiting == 0:
+        gevent.spawn(user.environment.runner.quit)
 
+
+class Once:
+    """Do everything once, then wait for the others."""
+
+    tasks: ClassVar[list[Any]] = [everything]
     wait_time = constant(60)
     fixed_count = 1
     abstract = True
+    waiting = len(KINDS) + (PROTOCOL == "ws")
 
 
 class Socket(Once, WebSocketUser):
     abstract = True
     host = PEER
     reply_timeout_s = 0.5
-
-    @task
-    def everything(self) -> None:
-        self.work()
 
     def work(self) -> None:
         name = type(self).__name__
@@ -103,8 +109,7 @@ class Publisher(Once, MqttUser):
     host = PEER
     ack_timeout_s = 3.0
 
-    @task
-    def everything(self) -> None:
+    def work(self) -> None:
         name = type(self).__name__
         if name == "slow_consumer":
             self.subscribe(f"t/{name}", name=name)
@@ -118,8 +123,7 @@ class Caller(Once, HttpUser):
     abstract = True
     host = PEER
 
-    @task
-    def everything(self) -> None:
+    def work(self) -> None:
         name = type(self).__name__
         for number in range(2):
             self.client.post(f"/{name}", json=body(name, number))

@@ -14,6 +14,7 @@ from harness import LOCUSTFILES, ROOT, Child, Place, demo_target, ledger_is_bala
 FILES = sorted(path.name for path in LOCUSTFILES.glob("*.py"))
 # What each of them records. `demo.py`, which is made of the other demo files, runs in test_demo.py.
 OPERATIONS = {
+    "faults.py": {"Device": {"connect", "request", "request+fault"}},
     "http_user.py": {"Client": {"GET", "POST"}},
     "mqtt_user.py": {
         "Device": {"connect", "publish", "close"},
@@ -43,6 +44,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Exa
     ):
         assert streams.stdout is not None
         hosts = {
+            "faults.py": f"ws://127.0.0.1:{target.ready['ws']}",
             "http_user.py": f"http://127.0.0.1:{target.ready['http']}",
             "mqtt_user.py": f"mqtt://127.0.0.1:{target.ready['mqtt']}",
             "sse_user.py": f"http://127.0.0.1:{streams.stdout.readline().strip()}",
