@@ -87,7 +87,8 @@ class Text:
                 path=path,
                 remedy=f"use {self.longest:,} at most",
             )
-        if not re.search(self.pattern, data):
+        # As everywhere but in Python, `$` is the end and not the place before a last line break.
+        if not re.search(re.sub(r"\$$", r"\\Z", self.pattern), data):
             what = "the value" if self.secretive else shown(data)
             raise ConfigError(f"{what} is not accepted", path=path, remedy=self.wanted)
         return data

@@ -182,6 +182,11 @@ class TestRefusal:
         ]
         assert 5 == len(str(caught.value).splitlines())
 
+    def test_a_line_break_at_the_end(self) -> None:
+        """It belongs to no name, although Python's regular expressions overlook it."""
+        with pytest.raises(ConfigError, match="is not accepted"):
+            parse_scenario(changed(SMALL, name="a\n"))
+
     @pytest.mark.parametrize("endpoint", ["http://me:secret@h", ["http://me:secret@h"]])
     def test_a_password_is_not_repeated(self, endpoint: object) -> None:
         """An endpoint that is refused may hold one."""
