@@ -71,8 +71,6 @@ def run(
     console.print(f"[bold]{plan.scenario.name}[/bold]")
     for line in describe(plan.scenario):
         console.print(f"  {line}", markup=False)
-    if plan.scenario.failure_injection:
-        console.print("  its faults are not injected yet: the load is made without them", style="yellow")
     if dry_run:
         console.print("\nNothing was done (--dry-run).")
         return

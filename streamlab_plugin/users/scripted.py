@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import gevent
 from locust import LoadTestShape, User, events, task
+from locust.runners import WorkerRunner
 
 from streamlab_plugin.scenario.payload import messages
 from streamlab_plugin.scenario.scenario import HttpPart, MqttPart, Part, Scenario, WebSocketPart
@@ -19,8 +20,8 @@ from streamlab_plugin.users.http import HttpUser
 from streamlab_plugin.users.mqtt import MqttUser
 from streamlab_plugin.users.websocket import WebSocketUser
 
-# Connections of different workers get numbers, and so people, of their own.
-_WORKERS = 1_000
+# So many workers have connections with numbers, and so people, of their own.
+_WORKERS = 64
 # Locust takes whole numbers as weights.
 _WEIGHT_PARTS = 100
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
@@ -38,8 +39,9 @@ class Scripted(User):
     started: ClassVar[dict[str, float]]  # "at": `perf_counter` at the test's start
 
     def __init__(self, environment: Any) -> None:
-        index = max(0, getattr(environment.runner, "worker_index", 0))
-        self.number = next(self.numbers) * _WORKERS + index
+        self.number = next(self.numbers)
+        if isinstance(environment.runner, WorkerRunner):
+            self.number = self.number * _WORKERS + max(0, environment.runner.worker_index)
         self.host = self.numbered(self.part.endpoint)
         self._messages = messages(self.part.payload, self.number)
         self._random = random.Random(f"{self.scenario.name} {self.number}")
@@ -176,6 +178,8 @@ def user_classes(scenario: Scenario) -> dict[str, type[Scripted]]:
             "started": started,
             "weight": max(1, round(part.weight * _WEIGHT_PARTS)),
         }
+        if scenario.failure_injection:
+            attributes["faults"] = scenario.failure_injection
         found[name] = type(name, (_CLASSES[type(part)],), attributes)
     return found
 
