@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -104,7 +105,9 @@ def _start(plan: Plan, url: str, processes: int) -> subprocess.Popen[bytes]:
     if plan.privacy is not None:
         arguments += ["--streamlab-privacy", str(plan.privacy)]
     if processes > 1:
-        arguments += ["--processes", str(processes)]
+        # A port of its own: workers of another test on this machine would join this one.
+        port = str(_free_port())
+        arguments += ["--processes", str(processes), "--master-bind-port", port, "--master-port", port]
     environment = {
         **os.environ,
         "STREAMLAB_SCENARIO": str(plan.scenario_file),
@@ -114,6 +117,13 @@ def _start(plan: Plan, url: str, processes: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             arguments, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
         )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _follow(

@@ -64,7 +64,10 @@ def locustfile(place: Place, url: str, schedule: str, user: str = "FastHttpUser"
 
 
 def run(place: Place, file: str, *arguments: str, timeout_s: float = 90) -> str:
-    """Run Locust headless and return its output."""
+    """Run Locust headless and return its output; worker processes meet on a port of their own."""
+    if "--processes" in arguments:
+        bus = str(free_port())
+        arguments += ("--master-bind-port", bus, "--master-port", bus)
     result = place.locust("-f", file, "--headless", *arguments, timeout_s=timeout_s)
     assert 0 == result.returncode, result.stdout
     return result.stdout

@@ -24,8 +24,9 @@ def main() -> None:
     """Do it and hang up."""
     handover = Handover(encode_into)
     client = Client(
-        Path(sys.argv[1]), "worker", 1, handover, lambda: None, lambda: 0, lambda: 0, lambda _run: None
-    )
+        Path(sys.argv[1]), "worker", 1, handover, start_recorder=lambda: None, produced=lambda: 0,
+        arrivals=dict, users=lambda: 0, on_stop_requested=lambda _run: None,
+    )  # fmt: skip
     client.connect()
     client.open_process(OpenProcess("run-1", "unrecorded", "worker", 1, time.time()))
     deadline = time.monotonic() + WAIT_S
