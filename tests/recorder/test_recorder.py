@@ -322,8 +322,7 @@ class TestOutage:
         away.recorder.await_rows(EXACT, [(200, 200, 200, 200, 200)])
         assert not away.recorder.spool.exists()
 
-    @pytest.mark.parametrize("how", ["cut", "hold"])
-    @pytest.mark.parametrize("acknowledged", [1, 2])
+    @pytest.mark.parametrize(("acknowledged", "how"), [(1, "cut"), (2, "hold")])
     def test_a_recorder_that_dies_meanwhile_is_followed_by_another(
         self, away: Away, how: str, acknowledged: int
     ) -> None:
