@@ -18,7 +18,7 @@ demo: $(STAMP) ## Run the demo; ARGS="--headless" passes options
 
 test: $(STAMP) ## Run all tests (at most 10 minutes on 2 cores)
 	ci/debian mosquitto nginx-light chromium
-	$(PY) -m pytest -m "not faults" -n 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(PY) -m pytest -m "not faults" -n 3 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## ruff
 	.venv/bin/ruff check .

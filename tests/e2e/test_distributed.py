@@ -14,7 +14,6 @@ from endings import Ended, run_until
 CASES: dict[str, dict[str, Any]] = {
     "processes, run-time": {"ending": "run-time", "arguments": ("--processes", "2")},
     "processes, hang-up": {"ending": "sighup", "arguments": ("--processes", "2")},
-    "processes, web UI, Stop": {"ending": "stop-button", "arguments": ("--processes", "2")},
     "master and 2 workers, ctrl-c to the master": {"ending": "ctrl-c", "workers_apart": 2},
 }
 

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from endings import ENDINGS, Ended, run_until
+from endings import Ended, run_until
 
 # The others are among the repetitions of `make faults`.
-CASES = [*((ending, 0) for ending in ENDINGS), ("ctrl-c", 2)]
+CASES = [("run-time", 0), ("ctrl-c", 2), ("sigterm", 0), ("sighup", 2), ("stop-button", 0)]
 
 
 @pytest.fixture(scope="module")

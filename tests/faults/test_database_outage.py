@@ -69,7 +69,9 @@ def interrupt_and_compare(
     return run
 
 
-@pytest.mark.parametrize("kind", OUTAGES)
+@pytest.mark.parametrize(
+    "kind", [OUTAGES[0], *(pytest.param(one, marks=pytest.mark.faults) for one in OUTAGES[1:])]
+)
 def test_a_short_outage(tmp_path: Path, server: PostgresServer, kind: str) -> None:
     """Stopped, or frozen in the middle of whatever it was doing."""
     interrupt_and_compare(tmp_path / "run", server, kind, QUICK_RATE, QUICK_OUTAGE_S, after_s=2)

@@ -80,7 +80,7 @@ def break_and_compare(tmp_path: Path, kind: Kind, rate: int, fault_s: float, aft
         return run
 
 
-@pytest.mark.parametrize("kind", ["all full", "EIO"])
+@pytest.mark.parametrize("kind", ["all full", pytest.param("EIO", marks=pytest.mark.faults)])
 def test_a_short_fault(tmp_path: Path, kind: Kind) -> None:
     """No room for database and spool; a database that cannot be written."""
     break_and_compare(tmp_path, kind, QUICK_RATE, QUICK_FAULT_S, after_s=3)

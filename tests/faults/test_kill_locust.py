@@ -34,9 +34,10 @@ def kill_and_compare(folder: Path, url: str, rate: int, loss_s: float = LOSS_S) 
         assert "ok" == integrity(url)
 
 
-def test_only_the_last_moment_is_missing(tmp_path: Path, database_url: str) -> None:
+def test_only_the_last_moment_is_missing(tmp_path: Path) -> None:
     """One kill under moderate load."""
-    kill_and_compare(tmp_path / "run", database_url, QUICK_RATE, LOSS_S + QUICK_SLACK_S)
+    url = f"sqlite:///{tmp_path / 'streamlab.db'}"
+    kill_and_compare(tmp_path / "run", url, QUICK_RATE, LOSS_S + QUICK_SLACK_S)
 
 
 @pytest.mark.faults

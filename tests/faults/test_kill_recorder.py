@@ -43,9 +43,9 @@ def kill_in_outage(folder: Path, server: PostgresServer, rate: int, seconds: flo
         return run.seen().rate()
 
 
-def test_nothing_is_lost(tmp_path: Path, database_url: str) -> None:
+def test_nothing_is_lost(tmp_path: Path, server: PostgresServer) -> None:
     """One kill under moderate load."""
-    kill_and_compare(tmp_path / "run", database_url, QUICK_RATE, QUICK_SECONDS)
+    kill_and_compare(tmp_path / "run", server.create_database(), QUICK_RATE, QUICK_SECONDS)
 
 
 @pytest.mark.faults
