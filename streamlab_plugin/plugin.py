@@ -27,7 +27,7 @@ from streamlab_plugin.privacy.log import install_cleaning
 from streamlab_plugin.session import VERDICT_S, Session
 from streamlab_plugin.store.engine import fingerprint
 from streamlab_plugin.users import closing
-from streamlab_plugin.users.joining import runner_of
+from streamlab_plugin.users.joining import runner_of, workers_of
 
 logger = logging.getLogger(__name__)
 
@@ -167,13 +167,13 @@ class Plugin:
             name=getattr(environment, "streamlab_name", None),
             host=environment.host or _host_of(environment),
             locustfile=environment.locustfile or "",
-            workers=_workers(environment.runner),
+            workers=workers_of(environment.runner),
         )
         options.streamlab_database = fingerprint(session.settings.database_url)
 
     @guarded
     def _check_machine(self, environment: Any) -> None:
-        workers = len(_workers(environment.runner))
+        workers = len(workers_of(environment.runner))
         preflight.before_test(environment, role_of(environment.runner), workers)
 
     @guarded
@@ -246,14 +246,6 @@ def _stop(environment: Any) -> None:
     runner = environment.runner
     if runner is not None:
         gevent.spawn(runner.quit if environment.web_ui is None else runner.stop)
-
-
-def _workers(runner: Any) -> list[str]:
-    """Return Locust's ids of the workers that will get users."""
-    if not isinstance(runner, MasterRunner):
-        return []
-    clients = runner.clients
-    return [client.id for client in (*clients.ready, *clients.spawning, *clients.running)]
 
 
 def _host_of(environment: Any) -> str:

@@ -17,7 +17,7 @@ import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
 from streamlab_plugin.core.arrival import Share
-from streamlab_plugin.users.joining import runner_of
+from streamlab_plugin.users.joining import runner_of, workers_of
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Sharing:
             runner.register_message(PLAN, self._told)
             self._plan = self._heard(getattr(options, PLAN, None))
             return
-        self._plan = _plan(_workers(runner))
+        self._plan = _plan(workers_of(runner))
         if isinstance(runner, MasterRunner):
             # Locust carries the options to the workers before their test starts.
             setattr(options, PLAN, self._plan)
@@ -88,7 +88,7 @@ class Sharing:
     def _look_after(self, runner: Any, options: Any, plan: dict[str, Any]) -> None:
         while True:
             gevent.sleep(LOOK_S)
-            before, connected = plan["workers"], _workers(runner)
+            before, connected = plan["workers"], workers_of(runner)
             workers = [one for one in connected if _takes_part(runner, one, before)]
             if not workers or workers == before:
                 continue
@@ -135,11 +135,3 @@ def _takes_part(runner: Any, worker: str, before: list[str]) -> bool:
     """Whether a connected worker has users; while users are spawned, one that took part still does."""
     has_users = runner.clients[worker].user_count > 0
     return has_users or (worker in before and not runner.spawning_completed)
-
-
-def _workers(runner: Any) -> list[str]:
-    """Return Locust's ids of the connected workers."""
-    if not isinstance(runner, MasterRunner):
-        return []
-    clients = runner.clients
-    return sorted(client.id for client in (*clients.ready, *clients.spawning, *clients.running))
