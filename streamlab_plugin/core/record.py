@@ -22,6 +22,10 @@ PAYLOAD_LIMIT_BYTES = 64 * 1024
 # Ends the operation of a stored series whose records an injected fault touched: a series of their own keeps
 # their counts and percentiles apart exactly, without a column that every other record would pay for.
 FAULTED = "+fault"
+# Their durations are no answer of the system under test to a request; they count, but in no percentile.
+WITHOUT_LATENCY = frozenset(
+    {"connect", "close", "push", "subscribe", "ping", "late", "orphan", "first_event", "event"}
+)
 
 
 class Detail(NamedTuple):

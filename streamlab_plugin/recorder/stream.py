@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from streamlab_plugin.core.record import FAULTED, OUTCOMES
+from streamlab_plugin.core.record import FAULTED, OUTCOMES, WITHOUT_LATENCY
 from streamlab_plugin.detect.judge import describe
 from streamlab_plugin.knowledge.occurrence import OccurrenceKey, Occurrences
 from streamlab_plugin.knowledge.signature import fingerprint
@@ -37,10 +37,8 @@ YIELD_RECORDS = 32
 LAST_SECOND = 2**31 - 1
 SIZE_LIMIT = 2**40
 LATENCY_LIMIT_MS = 1e10
-# Operations that have no answer of their own to wait for.
-_UNANSWERED = frozenset(
-    {"connect", "close", "push", "deliver", "subscribe", "ping", "late", "orphan", "first_event", "event"}
-)
+# Operations that have no answer of their own to wait for; a delivery's latency is the broker's all the same.
+_UNANSWERED = WITHOUT_LATENCY | {"deliver"}
 _OUTCOME_CODES: dict[str, int] = {name: code for code, name in enumerate(OUTCOMES)}
 _encode = msgspec.json.encode
 

@@ -16,7 +16,6 @@ from streamlab_plugin.store.record_queries import (
 )
 from streamlab_plugin.store.record_rows import Record
 from streamlab_plugin.store.rollup_queries import (
-    WITHOUT_LATENCY,
     SeriesKey,
     Summary,
     Totals,
@@ -58,7 +57,6 @@ from streamlab_plugin.store.timeline_queries import Timeline, peak_users, run_ti
 __all__ = [
     "LATEST",
     "RUNNING",
-    "WITHOUT_LATENCY",
     "ErrorCount",
     "Exemplar",
     "Fix",

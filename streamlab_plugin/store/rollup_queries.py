@@ -12,15 +12,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, func, select, union_all
 
-from streamlab_plugin.core.record import FAULTED
+from streamlab_plugin.core.record import FAULTED, WITHOUT_LATENCY
 from streamlab_plugin.detect.sketch import Pool
 from streamlab_plugin.store import tables
 from streamlab_plugin.store.run_queries import process_ids
-
-# Their durations are no answer of the system under test to a request; they count, but in no percentile.
-WITHOUT_LATENCY = frozenset(
-    {"connect", "close", "push", "subscribe", "ping", "late", "orphan", "first_event", "event"}
-)
 
 _Column = tables.rollups.c
 # A row is a tuple, whose own `count` is a method: hence the other name.
