@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from streamlab_plugin.cli.live_bar import live_bar
 from streamlab_plugin.cli.snapshot import Snapshot
 from streamlab_plugin.cli.snapshot_view import show_anomalies, show_ledger, show_protocols, show_verdict
 from streamlab_plugin.store import queries
@@ -56,33 +56,22 @@ def progress(
 ) -> Iterator[Callable[[Snapshot, Sequence[Mapping[str, Any]]], None]]:
     """Yield a function that shows a snapshot: a live line on a terminal, a line per 10 s elsewhere."""
     started = time.monotonic()
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-    )
-    task = bar.add_task("starting", total=duration_s)
     last = float("-inf")
+    with live_bar(console, duration_s) as show_live:
 
-    def show(snapshot: Snapshot, schedule: Sequence[Mapping[str, Any]]) -> None:
-        nonlocal last
-        elapsed = min(float(duration_s), max(0.0, time.time() - snapshot.run.started_at))
-        requests = sum(totals.count for totals in snapshot.protocols.values())
-        errors = sum(totals.errors for totals in snapshot.protocols.values())
-        found = sum(is_found(entry, snapshot.signatures) for entry in schedule)
-        text = f"{requests:,} requests · {errors:,} errors · {found} of {len(schedule)} misbehaviours found"
-        if console.is_terminal:
-            bar.update(task, description=text, completed=elapsed)
-        elif time.monotonic() - last >= 10:
-            last = time.monotonic()
-            console.print(f"{time.monotonic() - started:5.0f} s  {text}")
+        def show(snapshot: Snapshot, schedule: Sequence[Mapping[str, Any]]) -> None:
+            nonlocal last
+            elapsed = min(float(duration_s), max(0.0, time.time() - snapshot.run.started_at))
+            requests = sum(totals.count for totals in snapshot.protocols.values())
+            errors = sum(totals.errors for totals in snapshot.protocols.values())
+            found = sum(is_found(entry, snapshot.signatures) for entry in schedule)
+            text = (
+                f"{requests:,} requests · {errors:,} errors · {found} of {len(schedule)} misbehaviours found"
+            )
+            if not show_live(text, elapsed) and time.monotonic() - last >= 10:
+                last = time.monotonic()
+                console.print(f"{time.monotonic() - started:5.0f} s  {text}")
 
-    if console.is_terminal:
-        with bar:
-            yield show
-    else:
         yield show
 
 

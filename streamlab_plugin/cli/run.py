@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -15,15 +14,13 @@ from rich.console import Console
 
 from streamlab_plugin import config
 from streamlab_plugin.cli.demo_processes import locust_complaint, stop
-from streamlab_plugin.cli.run_export import results
+from streamlab_plugin.cli.run_export import export_results
 from streamlab_plugin.cli.run_plan import Changes, Plan, from_file, from_options, write_plan
 from streamlab_plugin.cli.run_progress import progress
 from streamlab_plugin.cli.scenario import describe, packaged_or_file
 from streamlab_plugin.cli.snapshot import Snapshot, read_snapshot
 from streamlab_plugin.cli.snapshot_view import show_anomalies, show_ledger, show_protocols, show_verdict
 from streamlab_plugin.core.errors import InfrastructureError
-from streamlab_plugin.store import queries
-from streamlab_plugin.store.engine import open_store
 
 FOLDER = Path(".streamlab-run")
 # After the run's own time: starting, draining, the verdict.
@@ -41,7 +38,7 @@ EXTRA_S = 90.0
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="Locust workers.")
 @click.option("--slo", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Objectives instead of those that the scenario expects.")  # fmt: skip
-@click.option("--output", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+@click.option("--output", metavar="FILE", type=click.Path(dir_okay=False),
               help="Write the results file of the run here.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would be done, and do nothing.")
 def run(
@@ -53,7 +50,7 @@ def run(
     rate: float | None,
     processes: int,
     slo: Path | None,
-    output: Path | None,
+    output: str | None,
     dry_run: bool,
 ) -> None:
     """Make the load of a scenario and judge the target.
@@ -83,16 +80,12 @@ def run(
         code = locust.wait(EXTRA_S)
     except KeyboardInterrupt:
         console.print("\nEnding …")
-        stop(locust)
         sys.exit(130)
     finally:
         stop(locust)
     _summarise(console, snapshot)
     if output is not None:
-        document = queries.read(
-            open_store(url, read_only=True), lambda connection: results(connection, snapshot.run.run)
-        )
-        output.write_text(json.dumps(document, indent=2) + "\n")
+        export_results(snapshot.run.run, output)
     sys.exit(code)
 
 

@@ -30,13 +30,18 @@ def export_command(run: str, as_json: bool, as_csv: bool, output: str | None) ->
     if as_json == as_csv:
         raise click.UsageError("name one format: --json or --csv")
     if as_json:
-        text = json.dumps(read(lambda connection: results(connection, run)), indent=2) + "\n"
-        _deliver(output, lambda file: file.write(text))
+        export_results(run, output)
     else:
         _deliver(output, lambda file: read(lambda connection: write_csv(connection, run, file)))
 
 
-def results(conn: Connection, wanted: str) -> dict[str, Any]:
+def export_results(run: str, output: str | None) -> None:
+    """Write the results file of *run* to *output*, to standard output without one."""
+    text = json.dumps(read(lambda connection: _results(connection, run)), indent=2) + "\n"
+    _deliver(output, lambda file: file.write(text))
+
+
+def _results(conn: Connection, wanted: str) -> dict[str, Any]:
     """Return the results file's document, with the run's tags and degradations."""
     run = queries.find_run(conn, wanted)
     facts = run_facts(conn, run.id, run_problems(conn, run.id))

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from streamlab_plugin.cli.live_bar import live_bar
 from streamlab_plugin.cli.snapshot import Snapshot
 
 LINE_EVERY_S = 5.0
@@ -17,30 +17,17 @@ LINE_EVERY_S = 5.0
 @contextmanager
 def progress(console: Console, duration_s: float) -> Iterator[Callable[[Snapshot], None]]:
     """Yield a function that shows a snapshot of a run of *duration_s* seconds."""
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-    )
-    task = bar.add_task("starting", total=duration_s)
     line_at = 0.0
+    with live_bar(console, duration_s) as show_live:
 
-    def show(snapshot: Snapshot) -> None:
-        nonlocal line_at
-        elapsed_s = min(duration_s, max(0.0, time.time() - snapshot.run.started_at))
-        text = _text(snapshot)
-        if console.is_terminal:
-            bar.update(task, description=text, completed=elapsed_s)
-        elif elapsed_s >= line_at:
-            line_at = elapsed_s - elapsed_s % LINE_EVERY_S + LINE_EVERY_S
-            console.print(f"{elapsed_s:5.0f} s  {text}")
+        def show(snapshot: Snapshot) -> None:
+            nonlocal line_at
+            elapsed_s = min(duration_s, max(0.0, time.time() - snapshot.run.started_at))
+            text = _text(snapshot)
+            if not show_live(text, elapsed_s) and elapsed_s >= line_at:
+                line_at = elapsed_s - elapsed_s % LINE_EVERY_S + LINE_EVERY_S
+                console.print(f"{elapsed_s:5.0f} s  {text}")
 
-    if not console.is_terminal:
-        yield show
-        return
-    with bar:
         yield show
 
 
