@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
@@ -15,6 +12,8 @@ from streamlab_plugin.core.errors import InfrastructureError
 from streamlab_plugin.store.engine import open_store
 
 _FOLDER = Path(__file__).parent / "migrations"
+# Each file begins with its revision. Alembic would say the same, but takes longer to load than to ask.
+_REVISIONS = tuple(sorted(path.name[:4] for path in (_FOLDER / "versions").glob("[0-9]*.py")))
 # Two hosts may start at the same moment; any number that nobody else takes will do.
 _ADVISORY_LOCK = 0x5357_4C41_4231
 PATIENCE_S = 600.0
@@ -40,19 +39,17 @@ def migrate(engine: Engine) -> None:
     Raises:
         InfrastructureError: the database is locked, is no database, or was made by a newer Streamlab.
     """
-    config = _config()
     try:
         with engine.connect() as connection:
             if connection.dialect.name == "postgresql":
                 # Of two that start together the second waits, and then finds nothing to do.
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
-            schema = _schema(connection, config)
+            schema = _schema(connection)
             if schema.is_newer:
                 raise newer(schema)
             if schema.is_current:
                 return
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            _upgrade(connection)
             connection.commit()
     except OperationalError as error:
         raise InfrastructureError(f"the database cannot be used: {_line(error)}") from error
@@ -68,7 +65,7 @@ def schema_of(engine: Engine) -> Schema:
     """
     try:
         with engine.connect() as connection:
-            return _schema(connection, _config())
+            return _schema(connection)
     except DatabaseError as error:
         raise InfrastructureError(f"the database cannot be used: {_line(error)}") from error
 
@@ -88,20 +85,21 @@ def newer(schema: Schema) -> InfrastructureError:
     )
 
 
-def _schema(connection: Connection, config: Config) -> Schema:
-    scripts = ScriptDirectory.from_config(config)
-    wanted = str(scripts.get_current_head())
+def _schema(connection: Connection) -> Schema:
     found = None
     if inspect(connection).has_table("alembic_version"):
         found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    known = {script.revision for script in scripts.walk_revisions()}
-    return Schema(found, wanted, is_newer=found is not None and found not in known)
+    return Schema(found, _REVISIONS[-1], is_newer=found is not None and found not in _REVISIONS)
 
 
-def _config() -> Config:
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
-    return config
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def _line(error: DatabaseError) -> str:
