@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import Connection, TextClause, func, select
 
 from streamlab_plugin.detect.sketch import Sketch
 from streamlab_plugin.store import tables
@@ -26,7 +26,6 @@ _CARRY_S = 5
 # Retention keeps the rollups of seconds for one day or longer.
 SECONDS_KEPT_AT_LEAST_S = 86_400
 _SAMPLED_FROM_S = 60
-_SAMPLES = 3
 
 
 @dataclass(slots=True)
@@ -229,9 +228,9 @@ def _users(conn: Connection, run_id: int, starts: range, period_s: int) -> list[
     return [_users_at(by_process, start, period_s) for start in starts]
 
 
-def _sample(period_s: int) -> tuple[ColumnElement[bool], ...]:
+def _sample(period_s: int) -> tuple[TextClause, ...]:
     # A day has 86,400 gauges per process; a few of each minute say as much at the scale of minutes.
-    return (tables.gauges.c.start % _SAMPLED_FROM_S < _SAMPLES,) if period_s >= _SAMPLED_FROM_S else ()
+    return (tables.SAMPLED,) if period_s >= _SAMPLED_FROM_S else ()
 
 
 def _users_at(by_process: Mapping[int, Mapping[int, int]], start: int, period_s: int) -> int | None:
