@@ -1,7 +1,7 @@
 """How every read reaches the database: one short connection, and database errors as our own.
 
-Pages and commands know `InfrastructureError`, not SQLAlchemy. A connection never outlives its query, so a
-reader cannot hold back a checkpoint or a migration.
+Pages and commands know `InfrastructureError`, not SQLAlchemy. No transaction outlives its query, so a reader
+cannot hold back a checkpoint or a migration.
 """
 
 from __future__ import annotations

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import psycopg
 import pytest
-from sqlalchemy import text
+from postgres import PostgresServer
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from streamlab_plugin.core.errors import ConfigError, InfrastructureError
@@ -20,6 +22,7 @@ from streamlab_plugin.store.engine import (
     place,
 )
 from streamlab_plugin.store.failure import DATABASE_ERRORS, reason
+from streamlab_plugin.store.reading import read
 
 
 class TestParseUrl:
@@ -120,6 +123,36 @@ class TestOpenStore:
         assert path.is_file()
         with open_store(url, read_only=True).connect() as connection:
             assert [] == connection.execute(text("SELECT x FROM t")).all()
+
+
+class TestKeptConnection:
+    """A connection that stays open between reads."""
+
+    def test_one_connection_serves_many_reads(self, postgres: PostgresServer) -> None:
+        """And one that the server has ended in between costs no answer."""
+        url = postgres.create_database()
+        engine = open_store(url, read_only=True, keeps_connection=True)
+        pids = {read(engine, backend) for _ in range(3)}
+        assert 1 == len(pids)
+        with psycopg.connect(url, autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s, 5000)", [*pids])
+        assert pids != {read(engine, backend)}
+        engine.dispose()
+
+    def test_it_holds_no_transaction(self, postgres: PostgresServer) -> None:
+        """A migration need not wait for a page."""
+        url = postgres.create_database()
+        engine = open_store(url, read_only=True, keeps_connection=True)
+        pid = read(engine, backend)
+        with psycopg.connect(url, autocommit=True) as other:
+            state = other.execute("SELECT state FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone()
+        assert ("idle",) == state
+        engine.dispose()
+
+
+def backend(connection: Connection) -> int:
+    """Return the id of the server process behind a connection."""
+    return int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
 
 
 class TestFingerprint:
