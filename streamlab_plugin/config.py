@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
@@ -21,9 +21,10 @@ from streamlab_plugin.core.wording import shown
 from streamlab_plugin.detect.judge import compile_rules
 from streamlab_plugin.detect.rule import parse_rules
 from streamlab_plugin.privacy.policy import extended_policy, parse_policy
-from streamlab_plugin.scenario.document import parse_scenario
-from streamlab_plugin.scenario.scenario import Scenario
 from streamlab_plugin.slo.objective import parse_objectives
+
+if TYPE_CHECKING:
+    from streamlab_plugin.scenario.scenario import Scenario
 
 T = TypeVar("T")
 Lines = dict[tuple[str | int, ...], int]
@@ -183,6 +184,9 @@ def read_scenario(path: Path) -> Scenario:
     Raises:
         ConfigError: as for `read_document`, with a line for each problem of the document.
     """
+    # Most runs have none, and every Locust process reads this module.
+    from streamlab_plugin.scenario.document import parse_scenario
+
     return read_document(path, lambda data: parse_scenario(data, parse_policy))
 
 
