@@ -39,9 +39,16 @@ def dial(attempt: Attempt) -> socket.socket:
     """
     connection = dial_tcp(attempt)
     if attempt.address.is_encrypted:
-        connection = encrypt(attempt, connection, ssl.create_default_context())
+        connection = encrypt(attempt, connection, client_context())
     attempt.keep(connection)
     return connection
+
+
+def client_context() -> ssl.SSLContext:
+    """Return a context that checks certificates; TLS 1.2 or newer, also where Python was built otherwise."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 def dial_tcp(attempt: Attempt) -> socket.socket:

@@ -8,7 +8,7 @@ from typing import Any
 
 from streamlab_plugin.probe.answer import TLS, Failure
 from streamlab_plugin.probe.attempt import Attempt
-from streamlab_plugin.probe.dial import WRONG_HOST, UntrustedError, dial_tcp, encrypt
+from streamlab_plugin.probe.dial import WRONG_HOST, UntrustedError, client_context, dial_tcp, encrypt
 
 VERSIONS = ("1.2", "1.3")
 _DAY_S = 86_400
@@ -32,7 +32,7 @@ def probe(attempt: Attempt, min_version: str = "1.2", warn_days: float = 30) -> 
     facts = attempt.facts
     problems: list[str] = []
     try:
-        certificate = _shake_hands(attempt, ssl.create_default_context()).getpeercert()
+        certificate = _shake_hands(attempt, client_context()).getpeercert()
         facts |= {"chain_is_valid": True, "host_matches": True}
     except UntrustedError as failure:
         certificate = _inspect(attempt, problems)
@@ -53,11 +53,11 @@ def probe(attempt: Attempt, min_version: str = "1.2", warn_days: float = 30) -> 
 
 def _inspect(attempt: Attempt, problems: list[str]) -> dict[str, Any] | None:
     """Add what is wrong with an untrusted certificate to *problems*; return its fields, if it can be read."""
-    anything = ssl.create_default_context()
+    anything = client_context()
     anything.check_hostname = False
     anything.verify_mode = ssl.CERT_NONE
     encoded = _shake_hands(attempt, anything).getpeercert(binary_form=True)
-    chain = ssl.create_default_context()
+    chain = client_context()
     chain.check_hostname = False
     attempt.facts |= {"chain_is_valid": True, "host_matches": True}
     try:
