@@ -32,7 +32,7 @@ from streamlab_plugin.users.joining import runner_of, workers_of
 logger = logging.getLogger(__name__)
 
 # How long the end of a stream waits for connections that still drain.
-CLOSING_S = 2.0
+CLOSING_S = 3.0
 
 _OPTIONS = {
     "rules": "rules file (YAML) instead of the packaged one",

@@ -17,7 +17,7 @@ from sqlalchemy import select, text
 
 from streamlab_plugin.detect.sketch import Sketch
 from streamlab_plugin.store import run_writer, tables
-from streamlab_plugin.store.batch import Delta, Key, StreamWrite
+from streamlab_plugin.store.batch import Delta, Key, Numbers, StreamWrite
 from streamlab_plugin.store.engine import open_store
 from streamlab_plugin.store.writer import Writer
 
@@ -114,7 +114,17 @@ class Feed:
         rows = [full(self.keys, n, name, at) for n, name in zip(numbers, names, strict=True) if not n % 3]
         lean_rows = [lean(self.keys, n, name, at) for n, name in zip(numbers, names, strict=True) if n % 3]
         changes.setdefault("occurrences", [occurrence(int(at), len(rows))] if rows else [])
+        changes.setdefault("numbers", numbers_of(rows))
         return self.write(rows, lean_rows, **changes)
+
+
+def numbers_of(rows: Sequence[Any]) -> list[Numbers]:
+    """Return what a subscriber got: the numbers of *rows*, two of them exchanged and one of them twice."""
+    pairs = [(2 * (row[0] // 3), 2 * (row[0] // 3) + 1) for row in rows]
+    came = [one for pair in pairs for one in pair[:: -1 if pair[0] % 4 else 1]] + [
+        pair[0] for pair in pairs[-1:]
+    ]
+    return [Numbers("got", "s", "c", row[1], [b for one in came for b in (one, one)]) for row in rows[:1]]
 
 
 def occurrence(at: int, count: int, message: str = "slow", fingerprint: str = "f1") -> tuple[Any, ...]:
@@ -173,6 +183,7 @@ class Content:
     rollups: dict[tuple[Any, ...], tuple[Any, ...]] = field(default_factory=dict)
     occurrences: dict[tuple[Any, ...], tuple[Any, ...]] = field(default_factory=dict)
     gauges: dict[tuple[str, int], int] = field(default_factory=dict)
+    tracks: dict[tuple[str, ...], tuple[int, list[int]]] = field(default_factory=dict)
 
 
 def stored(url: str) -> Content:
@@ -211,6 +222,10 @@ def stored(url: str) -> Content:
         for row in connection.execute(select(tables.occurrences)):
             name = (names[row.process_id], row.fingerprint, row.start)
             content.occurrences[name] = (row.count, row.first_at, row.last_at)
+        for row in connection.execute(select(tables.tracks)):
+            numbers = [one for first, last in json.loads(row.spans) for one in range(first, last + 1)]
+            name = (names[row.process_id], row.role, row.stream, row.subscriber)
+            content.tracks[name] = (row.duplicates, numbers)
         for row in connection.execute(select(tables.gauges)):
             content.gauges[names[row.process_id], row.start] = row.users
     return content
@@ -229,9 +244,18 @@ def expected(writes: Iterable[StreamWrite]) -> Content:
             name = (write.process, row[0], row[1])
             count, first_at, last_at = content.occurrences.get(name, (0, row[3], row[4]))
             content.occurrences[name] = (count + row[2], min(first_at, row[3]), max(last_at, row[4]))
+        for one in write.numbers:
+            _add_numbers(content, write.process, one)
         content.gauges |= {(write.process, second): users for second, users in write.gauges}
     content.records.sort(key=lambda row: row[:2])
     return content
+
+
+def _add_numbers(content: Content, process: str, one: Numbers) -> None:
+    duplicates, known = content.tracks.get((process, *one[:3]), (0, []))
+    came = [n for first, last in zip(*[iter(one.bounds)] * 2, strict=True) for n in range(first, last + 1)]
+    numbers = sorted({*known, *came})
+    content.tracks[process, *one[:3]] = duplicates + len(known) + len(came) - len(numbers), numbers
 
 
 def _add_ledger(content: Content, write: StreamWrite) -> None:

@@ -42,10 +42,12 @@ def export_results(run: str, output: str | None) -> None:
 
 
 def _results(conn: Connection, wanted: str) -> dict[str, Any]:
-    """Return the results file's document, with the run's tags and degradations."""
+    """Return the results file's document, with the run's tags, degradations and deliveries."""
     run = queries.find_run(conn, wanted)
     facts = run_facts(conn, run.id, run_problems(conn, run.id))
     document = results_dict(RunHeader(run.run, run.name, run.started_at, run.stopped_at), facts)
+    deliveries = queries.run_deliveries(conn, run.id)
+    document["deliveries"] = None if deliveries is None else deliveries.to_dict()
     document["run"] |= {"tags": dict(run.tags), "degradations": list(run.degradations)}
     return document
 

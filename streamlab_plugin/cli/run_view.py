@@ -12,6 +12,7 @@ from streamlab_plugin.cli.printable import printable
 from streamlab_plugin.cli.reading import day_and_time, milliseconds, time_of_day
 from streamlab_plugin.core.arrival import Counts
 from streamlab_plugin.core.ledger import Ledger
+from streamlab_plugin.detect.delivery import Deliveries
 from streamlab_plugin.store import queries
 
 _WORDS = {"process_lost": "lost"}
@@ -22,7 +23,8 @@ class Shown:
     """What is shown of a run; ``window`` is set when only a part of it was asked for.
 
     ``errors`` are the frequent ones among the newest ``errors_seen`` failures, ``users_before`` the users
-    just before each degradation. ``arrivals`` are those of a schedule, of the whole run.
+    just before each degradation. ``arrivals`` are those of a schedule, ``deliveries`` what became of
+    published messages, both of the whole run.
     """
 
     run: queries.Run
@@ -30,6 +32,7 @@ class Shown:
     protocols: Mapping[str, queries.Totals]
     ledger: Ledger
     arrivals: Counts | None
+    deliveries: Deliveries | None
     verdict: queries.Verdict | None
     signatures: Sequence[queries.Signature]
     processes: Sequence[queries.Process]
@@ -55,6 +58,7 @@ def shown_dict(shown: Shown) -> dict[str, Any]:
         "arrivals": None if shown.arrivals is None else {
             **shown.arrivals._asdict(), "behind": shown.arrivals.behind,
         },
+        "deliveries": None if shown.deliveries is None else shown.deliveries.to_dict(),
         "ledger": shown.ledger.text(),
         "ledger_details": _ledger(shown.ledger),
         "quarantined": dict(shown.quarantined),
@@ -99,6 +103,8 @@ def shown_lines(shown: Shown, now: float) -> Iterator[str]:
             )
     if shown.arrivals is not None:
         yield f"  {arrivals(shown.arrivals)}"
+    if shown.deliveries is not None:
+        yield f"  messages: {shown.deliveries.everything.text()}"
     yield f"  ledger: {shown.ledger.text()}"
     for reason, count in shown.quarantined.items():
         yield f"    quarantined {count:,}: {_text(reason)}"

@@ -124,6 +124,7 @@ def _shown(conn: Connection, wanted: str, since: Moment | None, until: Moment | 
         protocols=protocols,
         ledger=queries.run_ledger(conn, run.id),
         arrivals=queries.run_arrivals(conn, run.id),
+        deliveries=queries.run_deliveries(conn, run.id),
         verdict=queries.run_verdict(conn, run.id),
         signatures=queries.list_signatures(conn, queries.SignatureFilter(run_id=run.id)),
         processes=queries.run_processes(conn, run.id),

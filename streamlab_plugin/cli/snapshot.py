@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from streamlab_plugin.core.errors import InfrastructureError, NoVerdictError
 from streamlab_plugin.core.ledger import Ledger
+from streamlab_plugin.detect.delivery import Deliveries
 from streamlab_plugin.store import queries, tables
 from streamlab_plugin.store.engine import open_store
 
@@ -25,6 +26,7 @@ class Snapshot:
     fixes: Mapping[int, Sequence[queries.Fix]]
     privacy: Mapping[str, int]
     verdict: queries.Verdict | None
+    deliveries: Deliveries | None
 
 
 def read_snapshot(url: str, since: float) -> Snapshot | None:
@@ -43,6 +45,7 @@ def read_snapshot(url: str, since: float) -> Snapshot | None:
             queries.fixes_of(connection, [one.id for one in signatures]),
             _privacy(connection, run.id),
             queries.run_verdict(connection, run.id),
+            queries.run_deliveries(connection, run.id),
         )
 
     try:

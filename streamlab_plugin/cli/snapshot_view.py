@@ -34,6 +34,8 @@ def show_protocols(console: Console, snapshot: Snapshot) -> None:
 def show_ledger(console: Console, snapshot: Snapshot) -> None:
     """Print what became of records and of payload fields."""
     console.print(f"\n[bold]Ledger[/bold]   {snapshot.ledger.text()}")
+    if snapshot.deliveries is not None:
+        console.print(f"[bold]Messages[/bold] {snapshot.deliveries.everything.text()}")
     counts = snapshot.privacy
     console.print(
         "[bold]Privacy[/bold]  payload fields: "

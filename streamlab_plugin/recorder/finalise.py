@@ -14,6 +14,7 @@ from streamlab_plugin.store.facts import run_facts
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from streamlab_plugin.detect.delivery import Deliveries
     from streamlab_plugin.recorder.run import Run
     from streamlab_plugin.slo.verdict import RunFacts
 
@@ -70,10 +71,10 @@ def finalise(run: Run, connection: Connection) -> Finished:
     else:
         state = "degraded" if problems or windows else "completed"
     # In one transaction: a run is either still running, for whoever comes next, or has its verdict.
-    run_writer.finish_run(
+    deliveries = run_writer.finish_run(
         connection, run.key, state=state, stopped_at=run.stopped_at, degradations=windows, verdict=stored
     )
-    return Finished(state, verdict.kind, verdict.exit_code, _text(run, verdict, facts))
+    return Finished(state, verdict.kind, verdict.exit_code, _text(run, verdict, facts, deliveries))
 
 
 def _missing(processes: list[run_writer.ProcessState], expected_workers: int) -> list[str]:
@@ -88,11 +89,12 @@ def _missing(processes: list[run_writer.ProcessState], expected_workers: int) ->
     return problems
 
 
-def _text(run: Run, verdict: Verdict, facts: RunFacts) -> str:
+def _text(run: Run, verdict: Verdict, facts: RunFacts, deliveries: Deliveries | None) -> str:
     lines = [
         f"Streamlab: verdict {verdict.kind} (exit code {verdict.exit_code})",
         *(f"Streamlab:   {reason}" for reason in (*verdict.reasons, *left_out(facts))),
         f"Streamlab: ledger {facts.ledger.text()}",
+        *([] if deliveries is None else [f"Streamlab: messages {deliveries.everything.text()}"]),
         f"Streamlab: look with: streamlab runs show {run.row.run[:8]}",
     ]
     return "\n".join(lines)

@@ -17,11 +17,13 @@ from streamlab_plugin.detect.judge import describe
 from streamlab_plugin.knowledge.occurrence import OccurrenceKey, Occurrences
 from streamlab_plugin.knowledge.signature import fingerprint
 from streamlab_plugin.privacy.plan import Redactor
+from streamlab_plugin.recorder.numbering import Numbering
 from streamlab_plugin.recorder.rollup import Count, Counts
 from streamlab_plugin.store.batch import Key, Kind, StreamWrite, storable
 
 if TYPE_CHECKING:
     from streamlab_plugin.core.record import RawRecord
+    from streamlab_plugin.detect.delivery import Role
     from streamlab_plugin.detect.drift import DriftFinding, DriftRule
     from streamlab_plugin.detect.rule import Rule
     from streamlab_plugin.link.message import CloseProcess, Frame
@@ -77,6 +79,7 @@ class Stream:
         self._rows: list[Any] = []
         self._lean: list[Any] = []
         self._gauges: dict[int, int] = {}
+        self._numbering = Numbering()
 
     @property
     def held(self) -> int:
@@ -123,7 +126,7 @@ class Stream:
             self.process, self.run.row.run_day, self._taken_frame, self.last_frame, self.produced,
             dict(self.dropped), self.users, self.seen_at, self._quarantined, privacy, self.closed_at, 0,
             keys, self._rows, self._lean, self._counts.take(), occurrences, list(self._gauges.items()),
-            dict(self.arrivals),
+            dict(self.arrivals), self._numbering.take(),
         )  # fmt: skip
         self._taken_frame = self.last_frame
         self._privacy_taken = dict(counts)
@@ -196,12 +199,31 @@ class Stream:
                 (seq, series, started_at, latency_ms, size_bytes, shape, text, code, status, corr)
             )
             return
+        place = None if stream is None else self._pseudonym(stream)
+        if place is not None and stream_seq is not None:
+            self._note_number(operation, outcome, fault, place, corr, series, stream_seq)
         self._rows.append(
             (
                 seq, series, started_at, scheduled_at, latency_ms, wait_ms, size_bytes, shape, text, code,
-                status, error, corr, stream and self._pseudonym(stream), stream_seq, fault, findings,
+                status, error, corr, place, stream_seq, fault, findings,
             )
         )  # fmt: skip
+
+    def _note_number(
+        self,
+        operation: str,
+        outcome: str,
+        fault: str | None,
+        stream: str,
+        subscriber: str | None,
+        series: Key,
+        number: int,
+    ) -> None:
+        if operation == "publish":
+            role: Role = "sent" if outcome == "success" and fault is None else "failed"
+            self._numbering.note(role, stream, "", series, number)
+        elif operation == "deliver" and subscriber is not None:
+            self._numbering.note("got", stream, subscriber, series, number)
 
     def _count(
         self,

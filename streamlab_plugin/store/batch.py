@@ -88,6 +88,19 @@ class Delta(NamedTuple):
     responses_ms: Any = None
 
 
+class Numbers(NamedTuple):
+    """Numbers of one stream as one side saw them, see `detect.delivery`.
+
+    ``bounds`` are first and last number of each run without a gap, in the order in which they came.
+    """
+
+    role: str
+    stream: str
+    subscriber: str
+    series: Key
+    bounds: list[int]
+
+
 @dataclass(slots=True)
 class StreamWrite:
     """What one process's stream adds.
@@ -116,6 +129,7 @@ class StreamWrite:
     occurrences: list[tuple[Any, ...]] = field(default_factory=list)  # columns of the table after process_id
     gauges: list[tuple[int, int]] = field(default_factory=list)  # epoch second, users
     arrivals: dict[str, int] = field(default_factory=dict)  # empty without a schedule
+    numbers: list[Numbers] = field(default_factory=list)
 
     @property
     def records(self) -> int:
@@ -125,7 +139,7 @@ class StreamWrite:
     def without_rows(self) -> StreamWrite:
         """Return it with its totals alone, its records counted as quarantined."""
         return replace(
-            self, rows=[], lean=[], deltas=[], occurrences=[], gauges=[],
+            self, rows=[], lean=[], deltas=[], occurrences=[], gauges=[], numbers=[],
             quarantined=self.quarantined + self.records,
         )  # fmt: skip
 
@@ -151,6 +165,7 @@ def joined(writes: Sequence[StreamWrite]) -> StreamWrite:
         deltas=[delta for write in writes for delta in write.deltas],
         occurrences=list(occurrences.values()),
         gauges=list(dict(gauge for write in writes for gauge in write.gauges).items()),
+        numbers=[one for write in writes for one in write.numbers],
     )
 
 

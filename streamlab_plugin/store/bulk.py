@@ -30,6 +30,7 @@ _ROLLUP = (
     "process_id, period_s, start, series_id, count, errors, timeouts, interrupted, answered, latency_count,"
     " latency_sum, latency_min, latency_max, size_sum, sketch, response_sketch"
 )
+_TRACK = "process_id, role, stream, subscriber, series_id, count, duplicates, reordered, forgotten, spans"
 _OCCURRENCE = (
     "process_id, fingerprint, start, count, first_at, last_at, rule, anomaly_type, severity, protocol,"
     " endpoint, error_class, message, exemplars"
@@ -44,6 +45,9 @@ class Bulk(Protocol):
 
     def rollups(self, process: int, rows: Sequence[RollupRow]) -> None:
         """Insert or replace cumulative rollups."""
+
+    def tracks(self, process: int, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert or replace cumulative tracks."""
 
     def occurrences(self, process: int, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert occurrences, or add their counts to the stored ones."""
@@ -95,6 +99,7 @@ class SqliteBulk:
     _FULL_RECORDS = f"INSERT INTO records ({_FULL}) VALUES ({_marks(_FULL)})"  # noqa: S608 - our own names
     _LEAN_RECORDS = f"INSERT INTO records ({_LEAN}) VALUES ({_marks(_LEAN)})"  # noqa: S608
     _ROLLUPS = f"INSERT OR REPLACE INTO rollups ({_ROLLUP}) VALUES ({_marks(_ROLLUP)})"  # noqa: S608
+    _TRACKS = f"INSERT OR REPLACE INTO tracks ({_TRACK}) VALUES ({_marks(_TRACK)})"  # noqa: S608
     _OCCURRENCES = (
         f"INSERT INTO occurrences ({_OCCURRENCE}) VALUES ({_marks(_OCCURRENCE)})"  # noqa: S608
         " ON CONFLICT (process_id, fingerprint, start) DO UPDATE SET count = count + excluded.count,"
@@ -117,6 +122,10 @@ class SqliteBulk:
         """Insert or replace cumulative rollups."""
         self._driver.executemany(self._ROLLUPS, ((process, *row) for row in rows))
 
+    def tracks(self, process: int, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert or replace cumulative tracks."""
+        self._driver.executemany(self._TRACKS, ((process, *row) for row in rows))
+
     def occurrences(self, process: int, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert occurrences or add to them."""
         self._driver.executemany(self._OCCURRENCES, ((process, *row) for row in rows))
@@ -130,6 +139,11 @@ def _types(names: str) -> list[str]:
     return names.split()
 
 
+def _excluded(columns: str) -> str:
+    """Return the assignments that replace all columns behind the four of the key."""
+    return ", ".join(f"{name} = excluded.{name}" for name in columns.split(", ")[4:])
+
+
 class PostgresqlBulk:
     """`Bulk` on psycopg: COPY for records, one statement with arrays for what may be there already."""
 
@@ -141,6 +155,7 @@ class PostgresqlBulk:
     _ROLLUP_TYPES = _types(
         "int4 int4 int4 int4 int8 int8 int8 int8 int8 int8 float8 float8 float8 int8 bytea bytea"
     )
+    _TRACK_TYPES = _types("int4 text text text int4 int8 int8 int8 int8 text")
     _OCCURRENCE_TYPES = _types("int4 text int4 int4 float8 float8 text text text text text text text text")
 
     def __init__(self, driver: psycopg.Connection[Any]) -> None:
@@ -167,11 +182,16 @@ class PostgresqlBulk:
 
     def rollups(self, process: int, rows: Sequence[RollupRow]) -> None:
         """Insert or replace cumulative rollups."""
-        names = _ROLLUP.split(", ")[4:]
         self._upsert(
             "rollups", _ROLLUP, self._ROLLUP_TYPES, [(process, *row) for row in rows],
-            "(process_id, period_s, start, series_id)",
-            ", ".join(f"{name} = excluded.{name}" for name in names),
+            "(process_id, period_s, start, series_id)", _excluded(_ROLLUP),
+        )  # fmt: skip
+
+    def tracks(self, process: int, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert or replace cumulative tracks."""
+        self._upsert(
+            "tracks", _TRACK, self._TRACK_TYPES, [(process, *row) for row in rows],
+            "(process_id, role, stream, subscriber)", _excluded(_TRACK),
         )  # fmt: skip
 
     def occurrences(self, process: int, rows: Sequence[tuple[Any, ...]]) -> None:

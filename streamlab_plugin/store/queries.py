@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streamlab_plugin.store.delivery_queries import run_deliveries
 from streamlab_plugin.store.live_queries import Live, live_overview, second_counts
 from streamlab_plugin.store.range_queries import RangeSummary, range_summary
 from streamlab_plugin.store.reading import read
@@ -93,6 +94,7 @@ __all__ = [
     "reached",
     "read",
     "run_arrivals",
+    "run_deliveries",
     "run_ledger",
     "run_ledgers",
     "run_processes",

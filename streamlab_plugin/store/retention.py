@@ -214,6 +214,7 @@ def parts(policy: Policy, now: float) -> list[Part]:
         return [
             Part(tables.records, ("seq",), ended, true()),
             Part(tables.quarantine, ("seq",), ended, true()),
+            Part(tables.tracks, ("role", "stream", "subscriber"), ended, true()),
         ]
     if policy.kind == OCCURRENCES:
         resolved = select(tables.signatures.c.fingerprint).where(tables.signatures.c.status == "resolved")

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select, update
 
+from streamlab_plugin.detect.delivery import Deliveries
 from streamlab_plugin.store import tables
+from streamlab_plugin.store.delivery_queries import account_run
 from streamlab_plugin.store.partition import ensure_partition
 from streamlab_plugin.store.upsert import insert, replace
 
@@ -153,17 +155,24 @@ def finish_run(
     stopped_at: float,
     degradations: Sequence[Mapping[str, Any]] = (),
     verdict: Mapping[str, Any] | None = None,
-) -> None:
-    """Store a run's end and, where there is one, its verdict (columns of the table but run_id)."""
-    values = {
+) -> Deliveries | None:
+    """Store a run's end and, where there is one, its verdict (columns of the table but run_id).
+
+    Returns what became of its messages, which is stored with it; None where none were published.
+    """
+    values: dict[str, Any] = {
         "state": state,
         "stopped_at": stopped_at,
         "degradations": json.dumps([dict(one) for one in degradations]),
     }
     with connection.begin():
+        deliveries = account_run(connection, run_id)
+        if deliveries is not None:
+            values["deliveries"] = json.dumps(deliveries.to_dict())
         connection.execute(update(tables.runs).where(tables.runs.c.id == run_id).values(values))
         if verdict is not None:
             connection.execute(replace(connection, tables.verdicts, {"run_id": run_id, **verdict}))
+    return deliveries
 
 
 def stop_run(connection: Connection, run: str, stopped_at: float, expected_workers: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streamlab_plugin.store.batch import Delta, Key, StreamWrite
+from streamlab_plugin.store.batch import Delta, Key, Numbers, StreamWrite
 
 # Level 1 takes 2 µs per record and leaves a third of the bytes.
 _LEVEL = 1
@@ -42,6 +42,7 @@ class _Rest(msgspec.Struct, array_like=True):
     occurrences: list[tuple[Any, ...]]
     gauges: list[tuple[int, int]]
     arrivals: dict[str, int] = {}
+    numbers: list[tuple[str, str, str, int, list[int]]] = []
 
 
 _encode_rest = msgspec.msgpack.Encoder().encode
@@ -69,11 +70,12 @@ def encode(write: StreamWrite) -> tuple[bytes, bytes]:
         )
         for one in write.deltas
     ]  # fmt: skip
+    streams = [(*one[:3], number(one.series), one.bounds) for one in write.numbers]
     rest = _Rest(
         write.process, write.run_day, write.previous_frame, write.last_frame, write.produced, write.dropped,
         write.users, write.seen_at, write.quarantined, write.privacy, write.closed_at, write.evicted,
         write.records, [(key.kind, key.values) for key in keys], deltas, write.occurrences, write.gauges,
-        write.arrivals,
+        write.arrivals, streams,
     )  # fmt: skip
     return zlib.compress(records, _LEVEL), zlib.compress(_encode_rest(rest), _LEVEL)
 
@@ -94,6 +96,8 @@ def decode(records: bytes | None, rest: bytes) -> StreamWrite:
         found.evicted if records is not None else found.evicted + found.count, keys, rows, lean,
         [_delta(one, keys) for one in found.deltas], found.occurrences, found.gauges,
         found.arrivals,
+        [Numbers(role, stream, subscriber, keys[key], bounds)
+         for role, stream, subscriber, key, bounds in found.numbers],
     )  # fmt: skip
 
 

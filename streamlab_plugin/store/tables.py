@@ -60,6 +60,7 @@ runs = Table(
     # JSON array of {kind, process, since, until, users}: windows in which a part of the load was missing
     Column("degradations", Text, nullable=False, server_default="[]"),
     Column("stop_requested_at", Double),  # somebody asked for the test's end
+    Column("deliveries", Text),  # JSON: what became of the messages; null until the end, or without any
     Index("ix_runs_started_at", "started_at"),
 )
 
@@ -188,6 +189,23 @@ gauges = Table(
     Index(
         "ix_gauges_sampled", "process_id", "start", "users", sqlite_where=SAMPLED, postgresql_where=SAMPLED
     ),
+    sqlite_with_rowid=False,
+)
+
+tracks = Table(
+    "tracks",
+    metadata,
+    Column("process_id", Integer, nullable=False),
+    Column("role", Text, nullable=False),  # sent (acknowledged), failed, got
+    Column("stream", Text, nullable=False),  # pseudonym; empty: beyond the limit, only counted
+    Column("subscriber", Text, nullable=False),  # pseudonym; empty for what was sent
+    Column("series_id", Integer, nullable=False),  # of the first message, for its endpoint
+    Column("count", Big, nullable=False),
+    Column("duplicates", Big, nullable=False),
+    Column("reordered", Big, nullable=False),
+    Column("forgotten", Big, nullable=False),  # missing in gaps that are no longer in spans
+    Column("spans", Text, nullable=False),  # JSON array of [first, last]: the numbers that came
+    PrimaryKeyConstraint("process_id", "role", "stream", "subscriber"),
     sqlite_with_rowid=False,
 )
 

@@ -21,6 +21,7 @@ from streamlab_plugin.store.buckets import Buckets
 from streamlab_plugin.store.bulk import Bulk, bulk_for
 from streamlab_plugin.store.failure import POISON_ERRORS, poison_reason
 from streamlab_plugin.store.partition import ensure_partition
+from streamlab_plugin.store.tracks import Tracks
 from streamlab_plugin.store.upsert import insert
 
 logger = logging.getLogger(__name__)
@@ -41,13 +42,14 @@ class UnknownProcessError(LookupError):
 class _Stored:
     """What the writer remembers of a process."""
 
-    __slots__ = ("buckets", "id", "last_frame", "privacy")
+    __slots__ = ("buckets", "id", "last_frame", "privacy", "tracks")
 
     def __init__(self, ident: int, last_frame: int, privacy: dict[str, int]) -> None:
         self.id = ident
         self.last_frame = last_frame
         self.privacy = privacy
         self.buckets = Buckets(ident, is_resumed=last_frame > 0)
+        self.tracks = Tracks(ident, is_resumed=last_frame > 0)
 
 
 class Writer:
@@ -153,6 +155,8 @@ class Writer:
                 self._count_refused(known.id, refused)
         if write.deltas:
             self._bulk.rollups(known.id, known.buckets.add(self.connection, write.deltas))
+        if write.numbers:
+            self._bulk.tracks(known.id, known.tracks.add(self.connection, write.numbers))
         if write.occurrences:
             self._bulk.occurrences(known.id, write.occurrences)
         if write.gauges:

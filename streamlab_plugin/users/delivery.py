@@ -104,8 +104,10 @@ def delivery(
     sent_at, stream, number = place
     stream = stream if isinstance(stream, str) else None
     number = number if type(number) is int else None
+    if is_retained:
+        stream = number = None  # its place in a stream says nothing either
     is_ours = stream is not None and stream.startswith(MACHINE_ID)
-    if not is_ours or is_retained or not isinstance(sent_at, float) or not 0.0 <= sent_at <= arrived_at:
+    if not is_ours or not isinstance(sent_at, float) or not 0.0 <= sent_at <= arrived_at:
         sent_at = None
     payload = None if message is data else data
     return Delivery(topic, message, size, payload, sent_at, arrived_at, stream, number)

@@ -59,13 +59,18 @@ class MqttUser(User):
     clean_session: bool = True
     session_expiry_s: int = 0  # MQTT 5: how long the broker keeps a session after its connection has ended
     will: Will | None = None
+    drain_s: float = 1.0  # a subscriber that has ended listens so long, unless nothing comes for 0.2 s
     envelope: str = "json"  # where publisher, number and time travel: json, user_properties (MQTT 5), binary
     tls: Tls = Tls()
     faults: Faults | None = None
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        self.client_id = self.client_id or uuid.uuid4().hex
+        # The numbers of a stream begin anew with each user, also where its client id was used before.
+        self._publisher = (
+            uuid.uuid4().hex if self.client_id is None else f"{self.client_id}.{uuid.uuid4().hex[:8]}"
+        )
+        self.client_id = self.client_id or self._publisher
         try:
             self._broker = broker_at(self.host or "", self.tls)
             self._login()
@@ -80,6 +85,7 @@ class MqttUser(User):
         self._connector = Connector(self, self._client, self._rows, self._teller, self._on_open)
         self._subscriptions: dict[str, tuple[int, str]] = {}
         self._numbers: dict[str, int] = {}
+        self._shared_group: str | None = None  # of a shared subscription
 
     # For tasks
 
@@ -115,7 +121,7 @@ class MqttUser(User):
         if session is None:
             return False
         number = self._numbers[topic] = self._numbers.get(topic, 0) + 1
-        stamped = self._stamp(payload, stream_name(self.client_id or "", topic), number, now())
+        stamped = self._stamp(payload, stream_name(self._publisher, topic), number, now())
         extra: dict[str, Any] = {
             "payload": stamped.payload,
             "stream": stamped.stream,
@@ -142,6 +148,8 @@ class MqttUser(User):
         if session is None:
             return False
         self._subscriptions[topic] = qos, name or topic
+        if topic.startswith("$share/"):
+            self._shared_group = "/".join(topic.split("/", 2)[:2])
         return self._subscribe(session, topic)
 
     def close(self) -> bool:
@@ -152,6 +160,16 @@ class MqttUser(User):
 
     def on_message(self, topic: str, payload: Any) -> None:
         """Receive a delivery: *payload* is the decoded JSON, else the bytes. Not in the user's greenlet."""
+
+    @property
+    def listens(self) -> bool:
+        """Return whether messages may come."""
+        return bool(self._subscriptions)
+
+    @property
+    def subscriber(self) -> str:
+        """Return who gets this user's deliveries: itself, or the group of its shared subscription."""
+        return self._shared_group or self._publisher
 
     # Life
 

@@ -27,6 +27,9 @@ from streamlab_plugin.users.session import Session
 
 _POLL_S = 0.01
 _AFTER_ABORT_S = 0.3
+# Silence of this length ends the listening of a subscriber whose user has ended.
+QUIET_S = 0.2
+_QUIET_POLL_S = 0.05
 
 
 class Connector:
@@ -219,7 +222,9 @@ class Connector:
         self._teller.leave_hook()
 
     def _drain(self, session: Session) -> None:
-        """Say goodbye and record what the broker sends until it has closed the connection."""
+        """Listen for what is under way, say goodbye, and record all until the broker has closed."""
+        if self._user.listens:
+            gevent.with_timeout(self._user.drain_s, _until_quiet, session, timeout_value=None)
         gevent.with_timeout(DRAIN_LIMIT_S, _say_goodbye, session, timeout_value=None)
         self._see_off(session)
 
@@ -235,6 +240,12 @@ class Connector:
 def _until_idle(session: Session) -> None:
     while session.exchanges and not session.over.is_set():
         gevent.sleep(_POLL_S)
+
+
+def _until_quiet(session: Session) -> None:
+    begun = perf_counter()
+    while session.is_open and perf_counter() - max(begun, session.heard_at) < QUIET_S:
+        gevent.sleep(_QUIET_POLL_S)
 
 
 def _say_goodbye(session: Session) -> None:

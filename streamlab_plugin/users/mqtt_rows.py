@@ -60,8 +60,8 @@ class MqttRows:
         """Record a publish that waited since *begun* and was never sent."""
         interrupted(self._user, _REQUEST_TYPE, name, begun, self._detail("publish"))
 
-    def delivery(self, delivery: Delivery, fault: str | None) -> None:
-        """Fire a delivery, with the label of the injected *fault* that touched it."""
+    def delivery(self, delivery: Delivery, subscriber: str, fault: str | None) -> None:
+        """Fire a delivery to *subscriber*, with the label of the injected *fault* that touched it."""
         fire_aside(
             self._user,
             request_type=_DELIVERY_TYPE,
@@ -75,6 +75,8 @@ class MqttRows:
                 "deliver",
                 direction="in",
                 payload=delivery.payload,
+                # Who got it: the same message comes to every subscriber, to each of them once.
+                correlation_id=None if delivery.stream is None else subscriber,
                 stream=delivery.stream,
                 stream_seq=delivery.stream_seq,
                 fault=fault,

@@ -77,7 +77,7 @@ class Teller:
         if self._injector is not None:
             strike = self._injector.received("deliver", partial(mqtt_faults.pause, session))
             strike = strike or self._injector.late(delivery.sent_at)
-        self._rows.delivery(delivery, None if strike is None else strike.label)
+        self._rows.delivery(delivery, self._user.subscriber, None if strike is None else strike.label)
         if not self.is_over:
             self._call_hook(delivery)
 

@@ -73,6 +73,7 @@ class Session:
         self.exchanges: dict[int, Exchange] = {}
         self.finished: deque[Exchange] = deque()  # ended, with nobody waiting
         self.deliveries: deque[tuple[paho.MQTTMessage, float]] = deque()
+        self.heard_at = 0.0  # when the newest of them came
 
     # Opening and closing
 
@@ -326,7 +327,8 @@ class Session:
         self._finish(exchange, worst.value, error)
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
-        self.deliveries.append((message, perf_counter()))
+        self.heard_at = perf_counter()
+        self.deliveries.append((message, self.heard_at))
 
     def _finish(self, exchange: Exchange, status: int, error: Exception | None) -> None:
         exchange.end(status, error)

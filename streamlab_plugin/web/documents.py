@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from streamlab_plugin.core.arrival import Counts
 from streamlab_plugin.core.errors import NoVerdictError
 from streamlab_plugin.core.ledger import Ledger
+from streamlab_plugin.detect.delivery import Deliveries
 from streamlab_plugin.store import queries
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def run(conn: Connection, memory: Memory, wanted: str, now: float) -> Document:
         "verdict": _verdict(queries.run_verdict(conn, found.id)),
         "ledger": _ledger(queries.run_ledger(conn, found.id)),
         "arrivals": _arrivals(queries.run_arrivals(conn, found.id)),
+        "deliveries": _deliveries(queries.run_deliveries(conn, found.id)),
         "users": queries.peak_users(conn, found, now),
         "totals": _totals(summary.everything, seconds),
         "protocols": _protocols(summary.protocols, seconds),
@@ -294,6 +296,10 @@ def _ledger(ledger: Ledger) -> Document:
 
 def _arrivals(counts: Counts | None) -> Document | None:
     return None if counts is None else {**counts._asdict(), "behind": counts.behind}
+
+
+def _deliveries(found: Deliveries | None) -> Document | None:
+    return None if found is None else found.to_dict()
 
 
 def _verdict(verdict: queries.Verdict | None) -> Document | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from batches import Feed, lean, opened_writer
+from batches import BEGIN, Feed, lean, opened_writer
 from flask import Flask, Response
 from flask.testing import FlaskClient
 from flask_cors import CORS
@@ -19,7 +19,9 @@ from sqlalchemy import Engine, create_engine, update
 
 from streamlab_plugin.core.errors import InfrastructureError
 from streamlab_plugin.store import tables
+from streamlab_plugin.store.batch import Numbers
 from streamlab_plugin.store.engine import open_store
+from streamlab_plugin.store.run_writer import finish_run
 from streamlab_plugin.web.blueprint import create_blueprint
 
 PAGES = ("/", "/anomalies/", "/anomalies/1/", "/runs/", f"/runs/{FINISHED}/", f"/runs/{RUNNING}/")
@@ -164,6 +166,24 @@ class TestApi:
         assert (5.0, 2005.0) == (doc["responses"][0]["p99_ms"], doc["responses"][0]["response_p99_ms"])
         assert {**arrivals, "behind": 5} == doc["arrivals"]
         assert "2,005 ms" in scheduled.get(f"/streamlab/runs/{doc['run']['run']}/").text
+
+    def test_messages(self, database_url: str) -> None:
+        """What became of published messages is on the page once the run is over."""
+        feed = Feed()
+        with closing(opened_writer(database_url, "p-1")) as writer:
+            series = feed.keys.series("d/…")
+            sent, got = (
+                Numbers("sent", "s", "", series, [1, 1999]),
+                Numbers("got", "s", "c", series, [1, 700, 703, 1234]),
+            )
+            writer.write([feed.write(numbers=[sent, got])])
+            page = host(lambda: open_store(database_url, read_only=True))
+            assert page.get("/streamlab/api/v1/runs/latest").json["deliveries"] is None
+            assert "<h2>Messages</h2>" not in page.get("/streamlab/runs/latest/").text
+            finish_run(writer.connection, 1, state="completed", stopped_at=BEGIN + 9.0)
+        (endpoint,) = page.get("/streamlab/api/v1/runs/latest").json["deliveries"]["endpoints"]
+        assert ("d/…", 2, 765) == (endpoint["endpoint"], endpoint["lost"], endpoint["unaccounted"])
+        assert "<h2>Messages</h2>" in page.get("/streamlab/runs/latest/").text
 
     def test_timeline(self, client: FlaskClient) -> None:
         """A timeline can be had as a whole, from a time on, or as the last seconds."""
