@@ -125,16 +125,20 @@ def account(tracked: Iterable[Tracked]) -> Deliveries | None:
             stream.endpoint = endpoint
             (stream.sent if role == "sent" else stream.failed).merge(track)
     endpoints: dict[str, Delivered] = {}
+    subscribers: dict[str, set[str]] = {}
     for stream in streams.values():
         # Streams of other publishers, e.g. another test on the same broker, are nobody's business here.
         if stream.sent.count or stream.failed.count:
             counted = _counted(stream)
             endpoints.setdefault(stream.endpoint, Delivered(stream.endpoint)).include(counted)
+            subscribers.setdefault(stream.endpoint, set()).update(stream.got)
     if not endpoints:
         return None
     everything = Delivered(is_exact=not untracked)
     for one in endpoints.values():
+        one.subscribers = len(subscribers[one.endpoint])
         everything.include(one)
+    everything.subscribers = len(set().union(*subscribers.values()))
     return Deliveries(everything, sorted(endpoints.values(), key=_worst_first))
 
 
@@ -142,7 +146,6 @@ def _counted(stream: _Stream) -> Delivered:
     sent = stream.sent
     found = Delivered(
         streams=1,
-        subscribers=len(stream.got),
         published=sent.count,
         unacknowledged=stream.failed.count,
         unheard=0 if stream.got else 1,

@@ -82,6 +82,13 @@ class TestAccount:
         assert account([got(1, 2)]) is None
         assert 1 == counted(sent(1), tracked("got", [7, 9], "a", "foreign")).streams
 
+    def test_one_subscriber_of_many_streams(self) -> None:
+        """It is counted once."""
+        found = [
+            tracked(role, [1], who, name) for name in "xyz" for role, who in (("sent", ""), ("got", "a"))
+        ]
+        assert (1, 3) == (counted(*found).subscribers, counted(*found).streams)
+
     def test_beyond_the_limit(self) -> None:
         """Messages that are not tracked make the answer inexact."""
         assert not counted(sent(1), tracked("sent", [1], stream=UNTRACKED)).is_exact
