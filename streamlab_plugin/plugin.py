@@ -26,7 +26,7 @@ from streamlab_plugin.core.errors import EXIT_NO_VERDICT, StreamlabError
 from streamlab_plugin.privacy.log import install_cleaning
 from streamlab_plugin.session import VERDICT_S, Session
 from streamlab_plugin.store.engine import fingerprint
-from streamlab_plugin.users import closing
+from streamlab_plugin.users import clock_offset, closing
 from streamlab_plugin.users.joining import runner_of, workers_of
 
 logger = logging.getLogger(__name__)
@@ -99,6 +99,7 @@ class Plugin:
         self._is_built = False
         self._is_off = False
         self._quitting: Event | None = None
+        self._clock: clock_offset.ClockOffset | None = None
 
     # --- Locust's events ----------------------------------------------------------------------------------
 
@@ -131,6 +132,7 @@ class Plugin:
             _deliver_interrupts_to_locust()
         if session.role == "master":
             environment.events.worker_connect.add_listener(session.worker_joined)
+            runner.register_message(clock_offset.QUESTION, clock_offset.answer)
 
     def _prepare(self, environment: Any, runner: Any) -> Session:
         """Build the session and put the gate in place, without giving way to another greenlet."""
@@ -159,6 +161,7 @@ class Plugin:
         options = environment.parsed_options
         self._check_machine(environment=environment)
         if session.role == "worker":
+            self._ask_for_the_time(runner=environment.runner)
             session.join_run(
                 getattr(options, "streamlab_run", None), getattr(options, "streamlab_database", None)
             )
@@ -172,6 +175,14 @@ class Plugin:
         options.streamlab_database = fingerprint(session.settings.database_url)
 
     @guarded
+    def _ask_for_the_time(self, runner: Any) -> None:
+        if self._clock is None:
+            self._clock = clock_offset.ClockOffset(runner)
+            assert self._session is not None
+            self._session.clock = self._clock.estimate
+        self._clock.begin()
+
+    @guarded
     def _check_machine(self, environment: Any) -> None:
         workers = len(workers_of(environment.runner))
         preflight.before_test(environment, role_of(environment.runner), workers)
@@ -182,6 +193,8 @@ class Plugin:
         if self._session is not None:
             closing.wait(environment, CLOSING_S)
             self._session.end_run()
+            if self._clock is not None:
+                self._clock.end()
 
     def on_quitting(self, environment: Any, **_arguments: Any) -> None:
         """Stop what still runs, wait for the verdict and set the exit code; Locust may call this twice."""

@@ -66,6 +66,7 @@ class Session:
         self._final: tuple[int, dict[str, int], float] | None = None  # produced, dropped, when
         self._stopped_at = 0.0
         self._workers: set[str] = set()
+        self.clock: Callable[[], tuple[float, float] | None] = lambda: None  # see users/clock_offset.py
 
     @property
     def is_owner(self) -> bool:
@@ -147,7 +148,7 @@ class Session:
         if self._final is None:
             self._final = (*self.gate.close(), time.time())
         produced, dropped, now = self._final
-        self._client.close_process(produced, dropped, now)
+        self._client.close_process(produced, dropped, now, self.clock())
         if self.is_owner:
             self._client.stop_run(StopRun(self.run, now, len(self._workers)))
         self._is_open, self._final = False, None

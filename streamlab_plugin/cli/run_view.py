@@ -64,7 +64,8 @@ def shown_dict(shown: Shown) -> dict[str, Any]:
         "quarantined": dict(shown.quarantined),
         "processes": [
             {"id": one.process, "role": one.role, "pid": one.pid, "state": one.state,
-             "opened_at": one.opened_at, "closed_at": one.closed_at, "ledger": _ledger(one.ledger)}
+             "opened_at": one.opened_at, "closed_at": one.closed_at, "ledger": _ledger(one.ledger),
+             "clock": one.clock and dict(zip(("offset_ms", "uncertainty_ms"), one.clock, strict=True))}
             for one in shown.processes
         ],
         "errors": [asdict(one) for one in shown.errors],
@@ -152,8 +153,12 @@ def _processes(processes: Sequence[queries.Process]) -> Iterator[str]:
         ledger = one.ledger
         yield (
             f"  {one.process[:8]:<9} {one.role:<10} {one.pid:>7}  {one.state:<6} {ledger.produced:>10,}"
-            f" {ledger.stored:>10,} {ledger.lost:>8,}"
+            f" {ledger.stored:>10,} {ledger.lost:>8,}{_clock(one.clock)}"
         )
+
+
+def _clock(clock: tuple[float, float] | None) -> str:
+    return "" if clock is None else f"   clock {clock[0]:+.2f} ± {clock[1]:.2f} ms to the master's"
 
 
 def _errors(shown: Shown) -> Iterator[str]:

@@ -152,8 +152,17 @@ class Client:
         self._current.open_process = message
         self._say(encode(message))
 
-    def close_process(self, produced: int, dropped: dict[str, int], closed_at: float) -> None:
-        """Send what is held and end the stream; *produced* and *dropped* are its final totals."""
+    def close_process(
+        self,
+        produced: int,
+        dropped: dict[str, int],
+        closed_at: float,
+        clock: tuple[float, float] | None = None,
+    ) -> None:
+        """Send what is held and end the stream; *produced* and *dropped* are its final totals.
+
+        *clock* is as in `CloseProcess`.
+        """
         track = self._current
         if track is None or track.process is None or track.is_closed:
             return
@@ -161,7 +170,7 @@ class Client:
         if late := self._handover.dropped.pop("link_error", 0):
             dropped["link_error"] = dropped.get("link_error", 0) + late
         message = CloseProcess(
-            track.process, track.next_number(), produced, dropped, closed_at, self._arrivals()
+            track.process, track.next_number(), produced, dropped, closed_at, self._arrivals(), clock
         )
         self._say(track.keep(message.number, encode(message)))
         track.is_closed = True

@@ -94,7 +94,11 @@ class LooseFrame(msgspec.Struct, tag="frame", frozen=True):
 
 
 class CloseProcess(msgspec.Struct, tag="close_process", frozen=True):
-    """The last numbered message of a stream, with its final totals."""
+    """The last numbered message of a stream, with its final totals.
+
+    ``clock`` is how far the master's clock was ahead of a worker's, and the uncertainty of that
+    (milliseconds).
+    """
 
     process: str
     number: int
@@ -102,6 +106,7 @@ class CloseProcess(msgspec.Struct, tag="close_process", frozen=True):
     dropped: dict[str, int]
     closed_at: float
     arrivals: dict[str, int] = {}
+    clock: tuple[float, float] | None = None
 
 
 class StopRun(msgspec.Struct, tag="stop_run", frozen=True):

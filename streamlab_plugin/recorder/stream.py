@@ -58,6 +58,7 @@ class Stream:
         self.users = 0
         self.seen_at = 0.0
         self.closed_at: float | None = None
+        self.clock: tuple[float, float] | None = None
         self.is_closed = row.state == "closed"
         self.durable_frame = row.last_frame  # in the database or the spool
         self._taken_frame = row.last_frame  # handed to the writer or the spool
@@ -110,7 +111,7 @@ class Stream:
             return
         self.last_frame = message.number
         self.produced, self.dropped, self.closed_at = message.produced, message.dropped, message.closed_at
-        self.arrivals = message.arrivals
+        self.arrivals, self.clock = message.arrivals, message.clock
         self.seen_at = message.closed_at
         self.is_closed = True
 
@@ -126,7 +127,7 @@ class Stream:
             self.process, self.run.row.run_day, self._taken_frame, self.last_frame, self.produced,
             dict(self.dropped), self.users, self.seen_at, self._quarantined, privacy, self.closed_at, 0,
             keys, self._rows, self._lean, self._counts.take(), occurrences, list(self._gauges.items()),
-            dict(self.arrivals), self._numbering.take(),
+            dict(self.arrivals), self._numbering.take(), self.clock,
         )  # fmt: skip
         self._taken_frame = self.last_frame
         self._privacy_taken = dict(counts)

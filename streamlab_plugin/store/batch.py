@@ -130,6 +130,7 @@ class StreamWrite:
     gauges: list[tuple[int, int]] = field(default_factory=list)  # epoch second, users
     arrivals: dict[str, int] = field(default_factory=dict)  # empty without a schedule
     numbers: list[Numbers] = field(default_factory=list)
+    clock: tuple[float, float] | None = None  # of a worker at its end: offset and uncertainty, milliseconds
 
     @property
     def records(self) -> int:

@@ -68,7 +68,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One Locust process in one run; ``process`` is its public id."""
+    """One Locust process in one run; ``process`` is its public id.
+
+    ``clock`` is how far the master's clock was ahead of a worker's and the uncertainty of that
+    (milliseconds), None where it was not measured.
+    """
 
     id: int
     process: str
@@ -77,6 +81,7 @@ class Process:
     state: str
     opened_at: float
     closed_at: float | None
+    clock: tuple[float, float] | None
     ledger: Ledger
 
 
@@ -128,9 +133,12 @@ def run_processes(conn: Connection, run_id: int) -> list[Process]:
     process = tables.processes.c
     rows = conn.execute(select(tables.processes).where(process.run_id == run_id).order_by(process.id))
     return [
-        Process(row.id, row.process, row.role, row.pid, row.state, row.opened_at, row.closed_at, _ledger(row))
+        Process(
+            row.id, row.process, row.role, row.pid, row.state, row.opened_at, row.closed_at,
+            None if row.clock is None else tuple(json.loads(row.clock)), _ledger(row),
+        )
         for row in rows
-    ]
+    ]  # fmt: skip
 
 
 def run_arrivals(conn: Connection, run_id: int) -> Counts | None:

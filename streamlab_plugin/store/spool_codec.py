@@ -43,6 +43,7 @@ class _Rest(msgspec.Struct, array_like=True):
     gauges: list[tuple[int, int]]
     arrivals: dict[str, int] = {}
     numbers: list[tuple[str, str, str, int, list[int]]] = []
+    clock: tuple[float, float] | None = None
 
 
 _encode_rest = msgspec.msgpack.Encoder().encode
@@ -75,7 +76,7 @@ def encode(write: StreamWrite) -> tuple[bytes, bytes]:
         write.process, write.run_day, write.previous_frame, write.last_frame, write.produced, write.dropped,
         write.users, write.seen_at, write.quarantined, write.privacy, write.closed_at, write.evicted,
         write.records, [(key.kind, key.values) for key in keys], deltas, write.occurrences, write.gauges,
-        write.arrivals, streams,
+        write.arrivals, streams, write.clock,
     )  # fmt: skip
     return zlib.compress(records, _LEVEL), zlib.compress(_encode_rest(rest), _LEVEL)
 
@@ -98,6 +99,7 @@ def decode(records: bytes | None, rest: bytes) -> StreamWrite:
         found.arrivals,
         [Numbers(role, stream, subscriber, keys[key], bounds)
          for role, stream, subscriber, key, bounds in found.numbers],
+        found.clock,
     )  # fmt: skip
 
 

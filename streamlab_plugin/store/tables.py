@@ -87,6 +87,8 @@ processes = Table(
     Column("seen_at", Double),  # when the last frame was made, by the Locust process's clock
     Column("evicted", Big, nullable=False, server_default="0"),  # raw records dropped after roll-up
     Column("arrivals", Text, nullable=False, server_default="{}"),  # JSON: due, started, late, dropped
+    # JSON: how far the master's clock is ahead of this worker's, and the uncertainty of that (milliseconds)
+    Column("clock", Text),
 )
 
 quarantine = Table(

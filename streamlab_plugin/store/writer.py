@@ -201,6 +201,8 @@ class Writer:
         }
         if write.arrivals:
             values["arrivals"] = json.dumps(write.arrivals)
+        if write.clock is not None:
+            values["clock"] = json.dumps(write.clock)
         if write.closed_at is not None:
             values |= {"state": "closed", "closed_at": write.closed_at, "users": 0}
         matches = (table.c.id == known.id) & (table.c.last_frame <= write.previous_frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -29,6 +30,7 @@ class Ended:
     produced: int
     stored: int
     recording: int
+    clocks: list[tuple[float, float]]  # of the workers: offset from the master's, uncertainty
 
 
 def run_until(
@@ -93,4 +95,8 @@ def run_until(
         exit_code, summarise(locust), differences(place, target), sum(counts(target).values()),
         ledger_is_balanced(place), place.value("SELECT state FROM runs"), produced, stored,
         place.value("SELECT count(DISTINCT process_id) FROM records"),
+        [
+            tuple(json.loads(text))
+            for (text,) in place.query("SELECT clock FROM processes WHERE role = 'worker'")
+        ],
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which numbers of a stream were sent and got, and what became of a run's messages.
+"""Which numbers of a stream were sent and got, what became of a run's messages, and workers' clocks.
 
 Revision ID: 0005
 """
@@ -17,7 +17,7 @@ _Big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Add a table and a column; no row is written."""
+    """Add a table and two columns; no row is written."""
     op.create_table(
         "tracks",
         sa.Column("process_id", sa.Integer(), nullable=False),
@@ -34,3 +34,4 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.add_column("runs", sa.Column("deliveries", sa.Text()))
+    op.add_column("processes", sa.Column("clock", sa.Text()))
