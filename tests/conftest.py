@@ -52,17 +52,33 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite database with the present schema and nothing in it, to be copied."""
+    path = tmp_path_factory.mktemp("empty") / "streamlab.db"
+    migrate(open_store(f"sqlite:///{path}", read_only=False))
+    assert not path.with_name("streamlab.db-wal").exists()  # the last one to close it empties the log
+    return path
+
+
+@pytest.fixture(scope="session")
+def empty_template(postgres: PostgresServer) -> str:
+    """The name of such a database on PostgreSQL."""
+    url = postgres.create_database()
+    migrate(open_store(url, read_only=False))
+    return url.rpartition("/")[2]
+
+
 @pytest.fixture(params=ENGINES)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A database of the test's own with the present schema and nothing in it, once on each engine."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'streamlab.db'}"
-        migrate(open_store(url, read_only=False))
-        yield url
+        path = tmp_path / "streamlab.db"
+        shutil.copyfile(request.getfixturevalue("empty_file"), path)
+        yield f"sqlite:///{path}"
         return
     server: PostgresServer = request.getfixturevalue("postgres")
-    url = server.create_database()
-    migrate(open_store(url, read_only=False))
+    url = server.create_database(template=request.getfixturevalue("empty_template"))
     yield url
     server.drop_database(url.rpartition("/")[2])
 
