@@ -68,7 +68,7 @@ def _ask(place: Place, runs: Sequence[PastRun], rounds: int, warm_s: float) -> T
     before = place.storage.count_records()
     times: Times = defaultdict(list)
     with _ingest(place) as (live, sent), _pages(place) as address:
-        engine = open_store(place.storage.url, read_only=True, keeps_connection=True)  # as the pages do
+        engine = open_store(place.storage.url, read_only=True, keeps=True)  # as the pages do
         time.sleep(warm_s)
         chance = random.Random(7)
         for run in chance.sample(runs[1:], rounds):

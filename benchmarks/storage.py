@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from streamlab_plugin.store.engine import database_path, is_sqlite, open_store
+from streamlab_plugin.store.engine import open_store
+from streamlab_plugin.store.url import database_path, is_sqlite
 
 _SIZE = (
     "SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c"

@@ -25,7 +25,7 @@ from streamlab_plugin import config, preflight
 from streamlab_plugin.core.errors import EXIT_NO_VERDICT, StreamlabError
 from streamlab_plugin.privacy.log import install_cleaning
 from streamlab_plugin.session import VERDICT_S, Session
-from streamlab_plugin.store.engine import fingerprint
+from streamlab_plugin.store.url import fingerprint
 from streamlab_plugin.users import clock_offset, closing
 from streamlab_plugin.users.joining import runner_of, workers_of
 

@@ -22,7 +22,7 @@ from streamlab_plugin.link.message import OpenProcess, OpenRun, StopRun, encode_
 from streamlab_plugin.link.place import socket_path
 from streamlab_plugin.link.spawn import RecorderStarter
 from streamlab_plugin.privacy.target import target
-from streamlab_plugin.store.engine import absolute_url, fingerprint, is_sqlite
+from streamlab_plugin.store.url import absolute_url, fingerprint, is_sqlite
 
 logger = logging.getLogger(__name__)
 

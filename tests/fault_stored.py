@@ -19,8 +19,9 @@ from streamlab_plugin.core.ledger import Ledger
 from streamlab_plugin.core.record import OUTCOMES
 from streamlab_plugin.privacy.pseudonym import Pseudonyms, load_key
 from streamlab_plugin.store import queries, tables
-from streamlab_plugin.store.engine import database_path, is_sqlite, open_store
+from streamlab_plugin.store.engine import open_store
 from streamlab_plugin.store.failure import DATABASE_ERRORS
+from streamlab_plugin.store.url import database_path, is_sqlite
 
 INTERRUPTED = OUTCOMES.index("interrupted")
 

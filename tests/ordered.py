@@ -16,7 +16,7 @@ import pytest
 from streamlab_plugin.link.message import Order, OrderDone, Progress, Refused
 from streamlab_plugin.link.place import socket_path
 from streamlab_plugin.link.server import Server
-from streamlab_plugin.store.engine import fingerprint
+from streamlab_plugin.store.url import fingerprint
 
 
 class OrderTaker:

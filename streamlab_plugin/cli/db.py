@@ -20,10 +20,11 @@ from streamlab_plugin.cli.reading import day_and_time
 from streamlab_plugin.core.errors import EXIT_INFRASTRUCTURE, InfrastructureError
 from streamlab_plugin.link.place import socket_path
 from streamlab_plugin.store import health_queries, queries
-from streamlab_plugin.store.engine import fingerprint, is_sqlite, open_store, place
+from streamlab_plugin.store.engine import open_store
 from streamlab_plugin.store.migrate import newer, schema_of
 from streamlab_plugin.store.reading import older
 from streamlab_plugin.store.spool_status import SpoolStatus, spool_capacity_bytes, spool_path, spool_status
+from streamlab_plugin.store.url import fingerprint, is_sqlite, place
 
 _KNOCK_S = 1.0
 _UNITS = ("B", "kB", "MB", "GB", "TB")

@@ -23,7 +23,7 @@ from streamlab_plugin.cli.demo_processes import (
 )
 from streamlab_plugin.cli.snapshot import Snapshot, read_snapshot
 from streamlab_plugin.core.errors import EXIT_BREACHED, EXIT_MET, InfrastructureError
-from streamlab_plugin.store.engine import database_path
+from streamlab_plugin.store.url import database_path
 
 # After the run's own time: spawning, draining, the verdict.
 EXTRA_S = 60.0

@@ -11,7 +11,7 @@ from streamlab_plugin import config
 from streamlab_plugin.link.order import order
 from streamlab_plugin.link.place import socket_path
 from streamlab_plugin.link.spawn import RecorderStarter
-from streamlab_plugin.store.engine import absolute_url, fingerprint
+from streamlab_plugin.store.url import absolute_url, fingerprint
 
 
 def carry_out(name: str, /, *, quiet: bool = False, **arguments: Any) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def ui(host: str, port: int) -> None:
     The database is the configured one (STREAMLAB_DATABASE_URL, streamlab.yaml or ./streamlab.db); it is
     never created or changed.
     """
-    engine = open_store(config.database_url(), read_only=True, keeps_connection=True)
+    engine = open_store(config.database_url(), read_only=True, keeps=True)
     server = make_ui_server(engine, host, port, partial(waiting_text, config.database_url()))
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"Streamlab is at http://{shown}:{server.port}/streamlab/ (Ctrl-C to end)")

@@ -36,10 +36,11 @@ from streamlab_plugin.recorder.storage import NotYetError, Storage
 from streamlab_plugin.recorder.stream import Stream
 from streamlab_plugin.recorder.watch import Watch
 from streamlab_plugin.store.batch import StreamWrite
-from streamlab_plugin.store.engine import PATIENCE_S, is_sqlite, open_store
+from streamlab_plugin.store.engine import PATIENCE_S, open_store
 from streamlab_plugin.store.failure import DATABASE_ERRORS, reason
 from streamlab_plugin.store.migrate import PATIENCE_S as MIGRATION_PATIENCE_S
 from streamlab_plugin.store.migrate import has_schema, migrate, schema_of
+from streamlab_plugin.store.url import is_sqlite
 
 # An owner that hung up may only have lost its connection.
 ABORT_AFTER_S = 3.0

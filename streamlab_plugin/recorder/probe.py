@@ -10,8 +10,9 @@ import threading
 import time
 
 from streamlab_plugin.core.errors import StreamlabError
-from streamlab_plugin.store.engine import is_sqlite, open_store
+from streamlab_plugin.store.engine import open_store
 from streamlab_plugin.store.failure import DATABASE_ERRORS
+from streamlab_plugin.store.url import is_sqlite
 
 RETRY_S = 0.5
 

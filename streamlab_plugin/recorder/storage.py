@@ -17,11 +17,12 @@ from streamlab_plugin.recorder import opening
 from streamlab_plugin.recorder.probe import Probe
 from streamlab_plugin.store import run_writer
 from streamlab_plugin.store.batch import StreamWrite
-from streamlab_plugin.store.engine import database_path, is_sqlite, open_store, place
+from streamlab_plugin.store.engine import open_store
 from streamlab_plugin.store.failure import DATABASE_ERRORS, reason
 from streamlab_plugin.store.migrate import schema_of
 from streamlab_plugin.store.run_writer import ProcessRow, RunRow
 from streamlab_plugin.store.spool import SpoolDamagedError, SpoolError
+from streamlab_plugin.store.url import database_path, is_sqlite, place
 from streamlab_plugin.store.writer import UnknownProcessError, Writer
 
 if TYPE_CHECKING:

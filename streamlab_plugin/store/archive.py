@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from streamlab_plugin.store.engine import fingerprint
+from streamlab_plugin.store.url import fingerprint
 
 CHUNK_ROWS = 1_000
 CHUNK_BYTES = 1024 * 1024  # before compression; rows may carry payloads of many kilobytes

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamlab_plugin.core.errors import ConfigError
-from streamlab_plugin.store.engine import fingerprint
+from streamlab_plugin.store.url import fingerprint
 
 CAPACITY_BYTES = 1_000_000_000
 

@@ -31,7 +31,7 @@ def attach(web_ui: Any, database_url: str, current_run: Callable[[], str | None]
     base = (getattr(options, "web_base_path", None) or "").rstrip("/")
     threads = ThreadPool(1, hub=get_hub())
     blueprint = create_blueprint(
-        partial(open_store, database_url, read_only=True, keeps_connection=True),
+        partial(open_store, database_url, read_only=True, keeps=True),
         guard=web_ui.auth_required_if_enabled(lambda: None),
         run_query=threads.apply,
         locust_url=f"{base}/",

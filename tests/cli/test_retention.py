@@ -21,8 +21,9 @@ from streamlab_plugin.core.errors import ConfigError, InfrastructureError
 from streamlab_plugin.link.place import socket_path
 from streamlab_plugin.store import tables
 from streamlab_plugin.store.archive import read_rows
-from streamlab_plugin.store.engine import fingerprint, open_store
+from streamlab_plugin.store.engine import open_store
 from streamlab_plugin.store.partition import ensure_partition
+from streamlab_plugin.store.url import fingerprint
 
 DEADLINE_S = 30.0
 DAY = 86400

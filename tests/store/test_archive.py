@@ -22,8 +22,9 @@ from streamlab_plugin.store.archive import (
     verify,
 )
 from streamlab_plugin.store.archive_row import read_page
-from streamlab_plugin.store.engine import fingerprint, open_store
+from streamlab_plugin.store.engine import open_store
 from streamlab_plugin.store.partition import ensure_partition
+from streamlab_plugin.store.url import fingerprint
 
 ROWS = [
     {"seq": seq, "endpoint": "/größe\u2028", "latency_ms": seq / 3, "fault": None} for seq in range(2_500)

@@ -12,17 +12,10 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from streamlab_plugin.core.errors import ConfigError, InfrastructureError
-from streamlab_plugin.store.engine import (
-    absolute_url,
-    database_path,
-    fingerprint,
-    is_sqlite,
-    open_store,
-    parse_url,
-    place,
-)
+from streamlab_plugin.store.engine import open_store
 from streamlab_plugin.store.failure import DATABASE_ERRORS, reason
 from streamlab_plugin.store.reading import read
+from streamlab_plugin.store.url import absolute_url, database_path, fingerprint, is_sqlite, parse_url, place
 
 
 class TestParseUrl:
@@ -59,6 +52,20 @@ class TestPostgresqlUrls:
         assert not is_sqlite(url)
         assert "postgresql://db:5433/x" == place(url)
         assert fingerprint("postgresql://db:5433/x") == fingerprint(url)
+
+    @pytest.mark.parametrize(
+        ("given", "expected"),
+        [
+            ("postgres://db/x", "postgresql://db/x"),
+            ("postgresql://joe:p%40:s%25@db:1/x y?sslmode=require", "postgresql://joe:p%40%3As%25@db:1/x%20y?sslmode=require"),
+            ("postgresql+psycopg://joe:50%@[::1]/x", "postgresql://joe:50%25@[::1]/x"),
+            ("postgresql://joe@/x?host=/run", "postgresql://joe@/x?host=/run"),
+        ],
+    )  # fmt: skip
+    def test_what_libpq_gets(self, given: str, expected: str) -> None:
+        """Names and passwords in percent-encoding, whether they came so or not."""
+        assert expected == parse_url(given).conninfo
+        assert "joe" not in repr(parse_url(given))
 
     def test_a_database_must_be_named(self) -> None:
         """Otherwise it would be that of the user's name."""
@@ -131,7 +138,7 @@ class TestKeptConnection:
     def test_one_connection_serves_many_reads(self, postgres: PostgresServer) -> None:
         """And one that the server has ended in between costs no answer."""
         url = postgres.create_database()
-        engine = open_store(url, read_only=True, keeps_connection=True)
+        engine = open_store(url, read_only=True, keeps=True)
         pids = {read(engine, backend) for _ in range(3)}
         assert 1 == len(pids)
         with psycopg.connect(url, autocommit=True) as other:
@@ -142,7 +149,7 @@ class TestKeptConnection:
     def test_it_holds_no_transaction(self, postgres: PostgresServer) -> None:
         """A migration need not wait for a page."""
         url = postgres.create_database()
-        engine = open_store(url, read_only=True, keeps_connection=True)
+        engine = open_store(url, read_only=True, keeps=True)
         pid = read(engine, backend)
         with psycopg.connect(url, autocommit=True) as other:
             state = other.execute("SELECT state FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone()
