@@ -17,6 +17,8 @@ from locust import User
 from locust.exception import ResponseError, StopTest
 
 from streamlab_plugin.core.record import Detail
+from streamlab_plugin.scenario.injection import Faults
+from streamlab_plugin.users import injector
 from streamlab_plugin.users.clock import epoch_s
 from streamlab_plugin.users.closing import closers
 from streamlab_plugin.users.correlation import new_id, trace_id_of, traceparent
@@ -204,7 +206,7 @@ class RecordedUser(User):
     """What `HttpUser` and `RequestsUser` have in common; stands before Locust's class.
 
     Raises:
-        StopTest: `captured_types` is not a tuple.
+        StopTest: `captured_types` is not a tuple, or `faults` no `Faults`.
     """
 
     abstract = True
@@ -214,6 +216,7 @@ class RecordedUser(User):
     captured_types: tuple[str, ...] = ("json",)  # parts of media types, lower case
     captures_requests: bool = False  # keep what was sent where the answer has nothing to keep
     event_limit_bytes: int = 1024 * 1024
+    faults: Faults | None = None
     client: Any
 
     def __init__(self, environment: Any) -> None:
@@ -223,6 +226,7 @@ class RecordedUser(User):
             self.capture = Capture(self.captured_types)
         except ValueError as error:
             raise StopTest(f"{self.class_name}: {error}") from None
+        self.injector = injector.of(self)
         self.is_over = False
         self.streams: set[EventStream] = set()  # open ones
 
