@@ -18,16 +18,18 @@ from typing import Any
 
 import gevent
 import locust
+from gevent import GreenletExit
 from gevent.event import Event
 from locust.runners import MasterRunner, WorkerRunner
 
 from streamlab_plugin import config, preflight
-from streamlab_plugin.core.errors import EXIT_NO_VERDICT, StreamlabError
+from streamlab_plugin.core.errors import EXIT_CONFIG, EXIT_NO_VERDICT, StreamlabError
 from streamlab_plugin.privacy.log import install_cleaning
 from streamlab_plugin.session import VERDICT_S, Session
 from streamlab_plugin.store.engine import fingerprint
 from streamlab_plugin.users import closing
 from streamlab_plugin.users.joining import runner_of, workers_of
+from streamlab_plugin.users.options import mistakes
 
 logger = logging.getLogger(__name__)
 
@@ -126,6 +128,8 @@ class Plugin:
             logger.debug("details", exc_info=True)
             return
         atexit.register(self._close_at_exit)
+        # Behind the test's own listeners, which may still set options.
+        environment.events.test_start.add_listener(self.on_test_started)
         if runner is not None:
             _treat_hangup_as_termination()
             _deliver_interrupts_to_locust()
@@ -175,6 +179,27 @@ class Plugin:
     def _check_machine(self, environment: Any) -> None:
         workers = len(workers_of(environment.runner))
         preflight.before_test(environment, role_of(environment.runner), workers)
+
+    @guarded
+    def on_test_started(self, environment: Any, **_arguments: Any) -> None:
+        """Let no user come whose options cannot be used: a line for each class, and the test ends.
+
+        Raises:
+            GreenletExit: ends the greenlet in which Locust would spawn them.
+        """
+        if self._is_off or role_of(environment.runner) == "worker":
+            return  # the master has the same classes
+        found = mistakes(environment)
+        if not found:
+            return
+        for line in found:
+            logger.error("Streamlab: %s; the test does not start", line)
+        if environment.web_ui is None:
+            environment.process_exit_code = EXIT_CONFIG
+        if self._session is not None:
+            self._session.call_off()
+        _stop(environment)
+        raise GreenletExit
 
     @guarded
     def on_test_stop(self, environment: Any, **_arguments: Any) -> None:

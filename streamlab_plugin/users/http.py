@@ -101,9 +101,8 @@ class HttpUser(RecordedUser, FastHttpUser):
 
     abstract = True
 
-    def __init__(self, environment: Any) -> None:
-        super().__init__(environment)
-        self.client: Session = Session.adopt(self.client, self)
+    session_class = Session
+    client: Session
 
 
 def _read_failed(_url: str, response: Any, **_payload: Any) -> str:

@@ -206,7 +206,7 @@ class RecordedUser(User):
     """What `HttpUser` and `RequestsUser` have in common; stands before Locust's class.
 
     Raises:
-        StopTest: `captured_types` is not a tuple, or `faults` no `Faults`.
+        StopTest: There is no `host`, `captured_types` is not a tuple, or `faults` no `Faults`.
     """
 
     abstract = True
@@ -217,18 +217,29 @@ class RecordedUser(User):
     captures_requests: bool = False  # keep what was sent where the answer has nothing to keep
     event_limit_bytes: int = 1024 * 1024
     faults: Faults | None = None
+    session_class: ClassVar[type[Recording]]
     client: Any
 
     def __init__(self, environment: Any) -> None:
-        super().__init__(environment)
         self.class_name = type(self).__name__
         try:
-            self.capture = Capture(self.captured_types)
+            self.capture = _checked(self, self.host)
         except ValueError as error:
-            raise StopTest(f"{self.class_name}: {error}") from None
+            raise StopTest(f"{self.class_name}.{error}") from None
+        super().__init__(environment)
+        self.client = self.session_class.adopt(self.client, self)
         self.injector = injector.of(self)
         self.is_over = False
         self.streams: set[EventStream] = set()  # open ones
+
+    @classmethod
+    def check_options(cls, host: str | None) -> None:
+        """Check what its users will have, with *host* as theirs.
+
+        Raises:
+            ValueError: Something cannot be used; the text begins with the attribute's name.
+        """
+        _checked(cls, host)
 
     def stream_events(
         self,
@@ -270,6 +281,18 @@ class RecordedUser(User):
             self.client.interrupt(flight)
         for stream in tuple(self.streams):
             closers(self.environment).spawn(stream.abandon)
+
+
+def _checked(options: Any, host: str | None) -> Capture:
+    """Return what is kept of bodies by the attributes of a user, or of its class.
+
+    Raises:
+        ValueError: An attribute cannot be used; the text begins with its name.
+    """
+    if host is None:
+        raise ValueError("host must be a http:// or https:// URL, got None; set it, or use --host")
+    injector.check(options.faults)
+    return Capture(options.captured_types)
 
 
 def _value(headers: Mapping[str, Any], wanted: str) -> str | None:

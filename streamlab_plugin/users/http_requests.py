@@ -94,6 +94,5 @@ class RequestsUser(RecordedUser, HttpUser):
 
     abstract = True
 
-    def __init__(self, environment: Any) -> None:
-        super().__init__(environment)
-        self.client: Session = Session.adopt(self.client, self)
+    session_class = Session
+    client: Session

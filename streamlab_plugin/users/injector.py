@@ -14,7 +14,6 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import gevent
-from locust.exception import StopTest
 
 from streamlab_plugin.core.record import Detail
 from streamlab_plugin.scenario.fault import Fault
@@ -242,18 +241,22 @@ class _Roll:
         self.began = None
 
 
-def of(user: Any) -> Injector | None:
-    """Return what injects the faults of *user*'s class, None if it has none.
+def check(faults: object) -> None:
+    """Check the attribute ``faults`` of a user.
 
     Raises:
-        StopTest: Its attribute ``faults`` is no `Faults`.
+        ValueError: It is no `Faults`; the text begins with the attribute's name.
     """
+    if faults and not isinstance(faults, Faults):
+        raise ValueError(f"faults must be Faults([...]), got {type(faults).__name__}")
+
+
+def of(user: Any) -> Injector | None:
+    """Return what injects the faults of *user*'s class, None if it has none; they have been checked."""
     faults = user.faults
     if not faults:
         return None
     name = type(user).__name__
-    if not isinstance(faults, Faults):
-        raise StopTest(f"{name}.faults must be Faults([...]), got {type(faults).__name__}")
     environment = user.environment
     roll: _Roll | None = getattr(environment, "streamlab_roll", None)
     if roll is None:
