@@ -293,7 +293,7 @@ def _ledger(ledger: Ledger) -> Document:
 
 
 def _arrivals(counts: Counts | None) -> Document | None:
-    return None if counts is None else {**counts._asdict(), "behind": counts.behind}
+    return None if counts is None else counts.named()
 
 
 def _verdict(verdict: queries.Verdict | None) -> Document | None:
