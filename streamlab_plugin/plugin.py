@@ -29,7 +29,7 @@ from streamlab_plugin.session import VERDICT_S, Session
 from streamlab_plugin.store.engine import fingerprint
 from streamlab_plugin.users import closing
 from streamlab_plugin.users.joining import runner_of, workers_of
-from streamlab_plugin.users.options import mistakes
+from streamlab_plugin.users.options import checked_options
 
 logger = logging.getLogger(__name__)
 
@@ -189,10 +189,12 @@ class Plugin:
         """
         if self._is_off or role_of(environment.runner) == "worker":
             return  # the master has the same classes
-        found = mistakes(environment)
-        if not found:
+        wrong, odd = checked_options(environment)
+        for line in odd:
+            logger.warning("Streamlab: %s", line)
+        if not wrong:
             return
-        for line in found:
+        for line in wrong:
             logger.error("Streamlab: %s; the test does not start", line)
         if environment.web_ui is None:
             environment.process_exit_code = EXIT_CONFIG

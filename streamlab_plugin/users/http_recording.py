@@ -233,13 +233,14 @@ class RecordedUser(User):
         self.streams: set[EventStream] = set()  # open ones
 
     @classmethod
-    def check_options(cls, host: str | None) -> None:
-        """Check what its users will have, with *host* as theirs.
+    def check_options(cls, host: str | None) -> list[str]:
+        """Check what its users will have, with *host* as theirs; return a line for what has no effect.
 
         Raises:
             ValueError: Something cannot be used; the text begins with the attribute's name.
         """
         _checked(cls, host)
+        return injector.idle(cls.faults, "http")
 
     def stream_events(
         self,

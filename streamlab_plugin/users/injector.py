@@ -17,6 +17,7 @@ import gevent
 
 from streamlab_plugin.core.record import Detail
 from streamlab_plugin.scenario.fault import Fault
+from streamlab_plugin.scenario.fault_form import OPERATIONS
 from streamlab_plugin.scenario.injection import Faults, delay_s
 from streamlab_plugin.scenario.mutation import mutated
 from streamlab_plugin.users.clock import epoch_s
@@ -249,6 +250,16 @@ def check(faults: object) -> None:
     """
     if faults and not isinstance(faults, Faults):
         raise ValueError(f"faults must be Faults([...]), got {type(faults).__name__}")
+
+
+def idle(faults: Faults | None, protocol: str) -> list[str]:
+    """Return a line, which begins with the attribute, for each fault that strikes nothing of *protocol*."""
+    operations = OPERATIONS[protocol]
+    return [
+        f"faults: {fault.label!r} strikes nothing here, only {', '.join(operations)} could be struck"
+        for fault in (faults.faults if faults else ())
+        if not any(fault.applies_to(one) for one in operations)
+    ]
 
 
 def of(user: Any) -> Injector | None:

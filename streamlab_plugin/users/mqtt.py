@@ -80,13 +80,14 @@ class MqttUser(User):
         self._numbers: dict[str, int] = {}
 
     @classmethod
-    def check_options(cls, host: str | None) -> None:
-        """Check what its users will have, with *host* as theirs.
+    def check_options(cls, host: str | None) -> list[str]:
+        """Check what its users will have, with *host* as theirs; return a line for what has no effect.
 
         Raises:
             ValueError: Something cannot be used; the text begins with the attribute's name.
         """
         _settled(cls, host)
+        return injector.idle(cls.faults, "mqtt")
 
     # For tasks
 

@@ -9,21 +9,22 @@ from __future__ import annotations
 from typing import Any
 
 
-def mistakes(environment: Any) -> list[str]:
-    """Return a line per user class of *environment* whose options cannot be used: class, attribute and value.
+def checked_options(environment: Any) -> tuple[list[str], list[str]]:
+    """Return what is wrong with the options of user classes, and what has no effect.
 
-    Classes that set options in a constructor of their own are left to it.
+    Each line names class, attribute and value. Classes with a constructor of their own, which may set
+    options, are left to it.
     """
-    found = []
+    wrong, odd = [], []
     for user_class in environment.user_classes:
         host = environment.host or user_class.host
         if not _is_settled(user_class) or not isinstance(host, str | None):
             continue
         try:
-            user_class.check_options(host)
+            odd += [f"{user_class.__name__}.{line}" for line in user_class.check_options(host)]
         except ValueError as error:
-            found.append(f"{user_class.__name__}.{error}")
-    return found
+            wrong.append(f"{user_class.__name__}.{error}")
+    return wrong, odd
 
 
 def _is_settled(user_class: type) -> bool:

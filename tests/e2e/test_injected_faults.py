@@ -344,6 +344,7 @@ class TestHttp:
         assert [0, 1] == scores(http.seen["clean"][:2])
         assert {None} == faults([*http.of("clean"), *http.of("reorder")])
         assert 6 == len(http.of("clean") + http.of("reorder"))
+        assert 1 == http.output.count("Streamlab: reorder.faults: 'my-reorder:reorder' strikes nothing here")
 
     def test_delay(self, http: Result) -> None:
         """The wait is apart from the latency."""
