@@ -23,13 +23,13 @@ from gevent.event import Event
 from locust.runners import MasterRunner, WorkerRunner
 
 from streamlab_plugin import config, preflight
-from streamlab_plugin.core.errors import EXIT_CONFIG, EXIT_NO_VERDICT, StreamlabError
+from streamlab_plugin.core.errors import EXIT_NO_VERDICT, StreamlabError
 from streamlab_plugin.privacy.log import install_cleaning
 from streamlab_plugin.session import VERDICT_S, Session
 from streamlab_plugin.store.engine import fingerprint
 from streamlab_plugin.users import closing
 from streamlab_plugin.users.joining import runner_of, workers_of
-from streamlab_plugin.users.options import checked_options
+from streamlab_plugin.users.options import checked_options, end_test
 
 logger = logging.getLogger(__name__)
 
@@ -196,11 +196,9 @@ class Plugin:
             return
         for line in wrong:
             logger.error("Streamlab: %s; the test does not start", line)
-        if environment.web_ui is None:
-            environment.process_exit_code = EXIT_CONFIG
         if self._session is not None:
             self._session.call_off()
-        _stop(environment)
+        end_test(environment)
         raise GreenletExit
 
     @guarded

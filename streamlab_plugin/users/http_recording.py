@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from gevent import Timeout
 from greenlet import getcurrent
 from locust import User
-from locust.exception import ResponseError, StopTest
+from locust.exception import ResponseError
 
 from streamlab_plugin.core.record import Detail
 from streamlab_plugin.scenario.injection import Faults
@@ -25,6 +25,7 @@ from streamlab_plugin.users.correlation import new_id, trace_id_of, traceparent
 from streamlab_plugin.users.event_stream import EventStream
 from streamlab_plugin.users.http_payload import Capture
 from streamlab_plugin.users.injector import Strike
+from streamlab_plugin.users.options import refuse
 from streamlab_plugin.users.report import CONTROL_EXCEPTIONS, interrupted
 
 
@@ -225,7 +226,7 @@ class RecordedUser(User):
         try:
             self.capture = _checked(self, self.host)
         except ValueError as error:
-            raise StopTest(f"{self.class_name}.{error}") from None
+            refuse(self, environment, error)
         super().__init__(environment)
         self.client = self.session_class.adopt(self.client, self)
         self.injector = injector.of(self)

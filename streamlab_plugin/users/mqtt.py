@@ -14,7 +14,6 @@ import gevent
 from gevent import GreenletExit
 from gevent.hub import Waiter
 from locust import User
-from locust.exception import StopTest
 
 from streamlab_plugin.scenario.injection import Faults
 from streamlab_plugin.users import injector, mqtt_faults
@@ -29,6 +28,7 @@ from streamlab_plugin.users.mqtt_connector import Connector
 from streamlab_plugin.users.mqtt_error import FAILURE, ConnectionLostError
 from streamlab_plugin.users.mqtt_rows import MqttRows
 from streamlab_plugin.users.mqtt_teller import Teller
+from streamlab_plugin.users.options import refuse
 from streamlab_plugin.users.session import Session
 from streamlab_plugin.users.tls import Tls
 
@@ -70,7 +70,7 @@ class MqttUser(User):
         try:
             self._broker, self._stamp, read = _settled(self, self.host)
         except ValueError as error:
-            raise StopTest(f"{type(self).__name__}.{error}") from None
+            refuse(self, environment, error)
         self._hub = gevent.get_hub()
         self._injector = injector.of(self)
         self._rows = MqttRows(self)

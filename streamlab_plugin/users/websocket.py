@@ -11,7 +11,6 @@ from gevent import GreenletExit
 from gevent.lock import Semaphore
 from greenlet import getcurrent
 from locust import User
-from locust.exception import StopTest
 from websocket import ABNF
 
 from streamlab_plugin.probe.address import harmless
@@ -24,6 +23,7 @@ from streamlab_plugin.users.connection import ABNORMAL, NORMAL, ConnectionClosed
 from streamlab_plugin.users.correlation import new_id
 from streamlab_plugin.users.flight import Flight
 from streamlab_plugin.users.id_path import finder, with_id
+from streamlab_plugin.users.options import refuse
 from streamlab_plugin.users.report import hook_failed
 from streamlab_plugin.users.tls import Tls
 from streamlab_plugin.users.websocket_rows import Rows
@@ -68,7 +68,7 @@ class WebSocketUser(User):
         try:
             _check(self, self.host)
         except ValueError as error:
-            raise StopTest(f"{type(self).__name__}.{error}") from None
+            refuse(self, environment, error)
         self._hub = gevent.get_hub()
         self._rows = Rows(self)
         self._injector = injector.of(self)

@@ -7,7 +7,8 @@ import sys
 from typing import Any
 from urllib.request import urlopen
 
-from harness import Place, free_port, wait_for
+import pytest
+from harness import Place, free_port, ledger_is_balanced, wait_for
 
 HEAD = """
 import gevent
@@ -62,6 +63,12 @@ ONE = """
 class Device(Work, MqttUser):
     host = "mqtt://127.0.0.1"
     mqtt_version = 6
+"""
+OWN = """
+class Device(Work, MqttUser):
+    def __init__(self, environment):
+        self.host, self.mqtt_version = "mqtt://127.0.0.1", 6
+        super().__init__(environment)
 """
 LATE = """
 class Device(Work, MqttUser):
@@ -128,6 +135,22 @@ def test_web_ui(place: Place, server: Any) -> None:
         locust.wait(60)
     assert LINES[:1] == refusals(locust.text())
     assert [] == server.seen
+
+
+@pytest.mark.parametrize("install", ["install()", ""])
+def test_own_constructor(place: Place, server: Any, install: str) -> None:
+    """What only a constructor says is told by it, in one line, also without Streamlab; nothing is lost."""
+    write(place, server, OWN)
+    file = place.folder / "locustfile.py"
+    file.write_text(file.read_text().replace("\ninstall()\n", f"\n{install}\n"))
+    result = place.locust("--headless", "-u", "3", "-r", "3", "-t", "20s")
+    assert "Traceback" not in result.stdout, result.stdout
+    said = re.findall(
+        r"ERROR/streamlab_plugin\.users\.options: Streamlab: (.*); the test ends", result.stdout
+    )
+    assert (2, LINES[:1]) == (result.returncode, said), result.stdout
+    if install:
+        assert ledger_is_balanced(place)
 
 
 def test_options_that_are_set_later(place: Place, server: Any) -> None:
