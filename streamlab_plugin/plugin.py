@@ -18,6 +18,7 @@ from typing import Any
 
 import gevent
 import locust
+from gevent import GreenletExit
 from gevent.event import Event
 from locust.runners import MasterRunner, WorkerRunner
 
@@ -28,6 +29,7 @@ from streamlab_plugin.session import VERDICT_S, Session
 from streamlab_plugin.store.url import fingerprint
 from streamlab_plugin.users import clock_offset, closing
 from streamlab_plugin.users.joining import runner_of, workers_of
+from streamlab_plugin.users.options import checked_options, end_test
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +129,8 @@ class Plugin:
             logger.debug("details", exc_info=True)
             return
         atexit.register(self._close_at_exit)
+        # Behind the test's own listeners, which may still set options.
+        environment.events.test_start.add_listener(self.on_test_started)
         if runner is not None:
             _treat_hangup_as_termination()
             _deliver_interrupts_to_locust()
@@ -186,6 +190,27 @@ class Plugin:
     def _check_machine(self, environment: Any) -> None:
         workers = len(workers_of(environment.runner))
         preflight.before_test(environment, role_of(environment.runner), workers)
+
+    @guarded
+    def on_test_started(self, environment: Any, **_arguments: Any) -> None:
+        """Let no user come whose options cannot be used: a line for each class, and the test ends.
+
+        Raises:
+            GreenletExit: ends the greenlet in which Locust would spawn them.
+        """
+        if self._is_off or role_of(environment.runner) == "worker":
+            return  # the master has the same classes
+        wrong, odd = checked_options(environment)
+        for line in odd:
+            logger.warning("Streamlab: %s", line)
+        if not wrong:
+            return
+        for line in wrong:
+            logger.error("Streamlab: %s; the test does not start", line)
+        if self._session is not None:
+            self._session.call_off()
+        end_test(environment)
+        raise GreenletExit
 
     @guarded
     def on_test_stop(self, environment: Any, **_arguments: Any) -> None:

@@ -153,6 +153,11 @@ class Session:
             self._client.stop_run(StopRun(self.run, now, len(self._workers)))
         self._is_open, self._final = False, None
 
+    def call_off(self) -> None:
+        """End a run that no worker has been told of, so that none is missing (owner)."""
+        self._workers.clear()
+        self.end_run()
+
     def wait_end(self) -> int | None:
         """Wait until the last run is finalised and return its exit code (owner), or None without a run."""
         if self.run is None:

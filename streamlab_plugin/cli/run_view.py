@@ -55,9 +55,7 @@ def shown_dict(shown: Shown) -> dict[str, Any]:
                    "response_p95_ms": one.response_p95_ms, "response_p99_ms": one.response_p99_ms}
             for name, one in shown.protocols.items()
         },
-        "arrivals": None if shown.arrivals is None else {
-            **shown.arrivals._asdict(), "behind": shown.arrivals.behind,
-        },
+        "arrivals": None if shown.arrivals is None else shown.arrivals.named(),
         "deliveries": None if shown.deliveries is None else shown.deliveries.to_dict(),
         "ledger": shown.ledger.text(),
         "ledger_details": _ledger(shown.ledger),

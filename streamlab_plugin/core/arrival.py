@@ -49,6 +49,10 @@ class Counts(NamedTuple):
         """Arrivals that did not start on time: late, dropped, or waiting still."""
         return self.due - (self.started - self.late)
 
+    def named(self) -> dict[str, int]:
+        """Return all of them by name, as pages and commands show them."""
+        return {**self._asdict(), "behind": self.behind}
+
 
 class ArrivalQueue:
     """Hand out a process's arrivals in order; every time is in seconds from the schedule's start."""

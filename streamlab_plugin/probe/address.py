@@ -74,12 +74,12 @@ def parse_address(text: str, schemes: Mapping[str, int]) -> Address:
         parts = urlsplit(text)
         scheme, host, port = parts.scheme, parts.hostname, parts.port
     except ValueError:
-        raise ConfigError(f"{_harmless(text)!r} is no URL", remedy=f"give {wanted}HOST:PORT") from None
+        raise ConfigError(f"{harmless(text)!r} is no URL", remedy=f"give {wanted}HOST:PORT") from None
     if scheme not in schemes or not host or any(one.isspace() for one in host):
-        raise ConfigError(f"{_harmless(text)!r} is no URL that can be probed here",
+        raise ConfigError(f"{harmless(text)!r} is no URL that can be probed here",
                           remedy=f"give {wanted}HOST:PORT")  # fmt: skip
     if port == 0:
-        raise ConfigError(f"{_harmless(text)!r} has no port that can be", remedy="give one from 1 to 65535")
+        raise ConfigError(f"{harmless(text)!r} has no port that can be", remedy="give one from 1 to 65535")
     try:
         host = host.encode("idna").decode()
     except UnicodeError:
@@ -95,7 +95,8 @@ def parse_address(text: str, schemes: Mapping[str, int]) -> Address:
     )  # fmt: skip
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
+    """Return what may be shown of a *text* that is no URL."""
     # A text that cannot be read may hold a password anywhere before an @ and behind a ? or #.
     rest = text.rpartition("@")[2]
     return rest.partition("?")[0].partition("#")[0][:100]

@@ -53,6 +53,18 @@ class Backoff:
         return min(bound_s, self._most_s) * (1.0 - self._jitter * self._chance())
 
 
+def check_pauses(first_s: float, most_s: float, jitter: float) -> None:
+    """Check what a `Backoff` gets that must pause, lest a server that is down is called without end.
+
+    Raises:
+        ValueError: One of them cannot be; the text begins with the name of the attribute of a user.
+    """
+    if not 0 < first_s <= most_s:
+        raise ValueError(f"reconnect_delay_s must be above 0, at most {most_s!r}, got {first_s!r}")
+    if not 0 <= jitter <= 1:
+        raise ValueError(f"reconnect_jitter must be from 0 to 1, got {jitter!r}")
+
+
 def next_seed(environment: Any) -> str:
     """Return the seed of the next user of a Locust environment: the worker's index and the user's in it."""
     indexes = getattr(environment, "streamlab_user_indexes", None)

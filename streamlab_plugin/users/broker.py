@@ -6,6 +6,7 @@ import ssl
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from streamlab_plugin.probe.address import harmless
 from streamlab_plugin.users.tls import Tls
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
@@ -31,13 +32,17 @@ def broker_at(url: str, tls: Tls) -> Broker:
         ValueError: The URL is none of these, or a file of *tls* cannot be used; the text is one line that
             begins with the name of the attribute of `MqttUser`.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname:
-        raise ValueError(f"host must be a mqtt://, mqtts://, ws:// or wss:// URL, got {url!r}")
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in _PORTS or not parts.hostname:
+            raise ValueError
+    except ValueError:
+        wanted = "a mqtt://, mqtts://, ws:// or wss:// URL"
+        raise ValueError(f"host must be {wanted}, got {harmless(url)!r}") from None
     try:
         port = parts.port or _PORTS[parts.scheme]
     except ValueError:
-        raise ValueError(f"host must have a port from 1 to 65535, got {url!r}") from None
+        raise ValueError(f"host must have a port from 1 to 65535, got {harmless(url)!r}") from None
     is_web, is_tls = parts.scheme in ("ws", "wss"), parts.scheme in ("mqtts", "wss")
     path = (parts.path or _PATH) + (f"?{parts.query}" if parts.query else "") if is_web else None
     context = _context(tls) if is_tls else None

@@ -9,8 +9,7 @@ from greenlet import getcurrent
 from locust import FastHttpUser
 from locust.contrib.fasthttp import FastHttpSession, ResponseContextManager
 
-from streamlab_plugin.scenario.injection import Faults
-from streamlab_plugin.users import http_faults, injector
+from streamlab_plugin.users import http_faults
 from streamlab_plugin.users.http_body import FastBody
 from streamlab_plugin.users.http_recording import Block, Flight, RecordedUser, Recording
 
@@ -102,12 +101,8 @@ class HttpUser(RecordedUser, FastHttpUser):
 
     abstract = True
 
-    faults: Faults | None = None
-
-    def __init__(self, environment: Any) -> None:
-        super().__init__(environment)
-        self.injector = injector.of(self)
-        self.client: Session = Session.adopt(self.client, self)
+    session_class = Session
+    client: Session
 
 
 def _read_failed(_url: str, response: Any, **_payload: Any) -> str:

@@ -14,15 +14,18 @@ from typing import Any, ClassVar
 from gevent import Timeout
 from greenlet import getcurrent
 from locust import User
-from locust.exception import ResponseError, StopTest
+from locust.exception import ResponseError
 
 from streamlab_plugin.core.record import Detail
+from streamlab_plugin.scenario.injection import Faults
+from streamlab_plugin.users import injector
 from streamlab_plugin.users.clock import epoch_s
 from streamlab_plugin.users.closing import closers
 from streamlab_plugin.users.correlation import new_id, trace_id_of, traceparent
 from streamlab_plugin.users.event_stream import EventStream
 from streamlab_plugin.users.http_payload import Capture
 from streamlab_plugin.users.injector import Strike
+from streamlab_plugin.users.options import refuse
 from streamlab_plugin.users.report import CONTROL_EXCEPTIONS, interrupted
 
 
@@ -204,7 +207,7 @@ class RecordedUser(User):
     """What `HttpUser` and `RequestsUser` have in common; stands before Locust's class.
 
     Raises:
-        StopTest: `captured_types` is not a tuple.
+        StopTest: There is no `host`, `captured_types` is not a tuple, or `faults` no `Faults`.
     """
 
     abstract = True
@@ -214,17 +217,31 @@ class RecordedUser(User):
     captured_types: tuple[str, ...] = ("json",)  # parts of media types, lower case
     captures_requests: bool = False  # keep what was sent where the answer has nothing to keep
     event_limit_bytes: int = 1024 * 1024
+    faults: Faults | None = None
+    session_class: ClassVar[type[Recording]]
     client: Any
 
     def __init__(self, environment: Any) -> None:
-        super().__init__(environment)
         self.class_name = type(self).__name__
         try:
-            self.capture = Capture(self.captured_types)
+            self.capture = _checked(self, self.host)
         except ValueError as error:
-            raise StopTest(f"{self.class_name}: {error}") from None
+            refuse(self, environment, error)
+        super().__init__(environment)
+        self.client = self.session_class.adopt(self.client, self)
+        self.injector = injector.of(self)
         self.is_over = False
         self.streams: set[EventStream] = set()  # open ones
+
+    @classmethod
+    def check_options(cls, host: str | None) -> list[str]:
+        """Check what its users will have, with *host* as theirs; return a line for what has no effect.
+
+        Raises:
+            ValueError: Something cannot be used; the text begins with the attribute's name.
+        """
+        _checked(cls, host)
+        return injector.idle(cls.faults, "http")
 
     def stream_events(
         self,
@@ -266,6 +283,18 @@ class RecordedUser(User):
             self.client.interrupt(flight)
         for stream in tuple(self.streams):
             closers(self.environment).spawn(stream.abandon)
+
+
+def _checked(options: Any, host: str | None) -> Capture:
+    """Return what is kept of bodies by the attributes of a user, or of its class.
+
+    Raises:
+        ValueError: An attribute cannot be used; the text begins with its name.
+    """
+    if host is None:
+        raise ValueError("host must be a http:// or https:// URL, got None; set it, or use --host")
+    injector.check(options.faults)
+    return Capture(options.captured_types)
 
 
 def _value(headers: Mapping[str, Any], wanted: str) -> str | None:

@@ -11,8 +11,8 @@ from gevent import Timeout
 from greenlet import getcurrent
 from locust import HttpUser
 from locust.clients import HttpSession, ResponseContextManager
-from locust.exception import StopTest
 
+from streamlab_plugin.users import http_requests_faults
 from streamlab_plugin.users.http_body import RequestsBody
 from streamlab_plugin.users.http_recording import Block, Flight, RecordedUser, Recording
 
@@ -39,8 +39,10 @@ class Session(Recording, HttpSession):
         **kwargs: Any,
     ) -> Any:
         """Send a request; everything as in `HttpSession.request`."""
+        struck_by = None if self.user.injector is None else self.user.injector.strike(method.upper())
         correlation_id, kwargs["headers"] = self.identify(kwargs.get("headers"))
         flight = Flight(method, name or self.request_name or url, correlation_id, bool(kwargs.get("stream")))
+        flight.strike = struck_by
         current = getcurrent()
         flights = self.flights
         flights[current] = flight
@@ -62,6 +64,13 @@ class Session(Recording, HttpSession):
             response.session, response.flight = self, flight
         return response
 
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Transmit a request; the redirects that follow its first answer come here, too."""
+        flight = self.flights.get(getcurrent())
+        if flight is None or flight.strike is None or flight.response is not None:
+            return super().send(request, **options)
+        return http_requests_faults.send(self, flight.strike, super().send, request, options)
+
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Return where *resp* leads to; asked for each answer, also for one that leads nowhere."""
         if flight := self.flights.get(getcurrent()):
@@ -81,15 +90,9 @@ class RequestsUser(RecordedUser, HttpUser):
     """Locust's HttpUser, which is based on requests, recorded in full like Streamlab's own `HttpUser`.
 
     It costs several times the processor time; take it for what only requests can do.
-
-    Raises:
-        StopTest: It has an attribute ``faults``: nothing here would inject them.
     """
 
     abstract = True
 
-    def __init__(self, environment: Any) -> None:
-        super().__init__(environment)
-        if getattr(self, "faults", None):
-            raise StopTest(f"{self.class_name}.faults: a RequestsUser injects none; use HttpUser")
-        self.client: Session = Session.adopt(self.client, self)
+    session_class = Session
+    client: Session

@@ -14,10 +14,10 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import gevent
-from locust.exception import StopTest
 
 from streamlab_plugin.core.record import Detail
 from streamlab_plugin.scenario.fault import Fault
+from streamlab_plugin.scenario.fault_form import OPERATIONS
 from streamlab_plugin.scenario.injection import Faults, delay_s
 from streamlab_plugin.scenario.mutation import mutated
 from streamlab_plugin.users.clock import epoch_s
@@ -242,18 +242,32 @@ class _Roll:
         self.began = None
 
 
-def of(user: Any) -> Injector | None:
-    """Return what injects the faults of *user*'s class, None if it has none.
+def check(faults: object) -> None:
+    """Check the attribute ``faults`` of a user.
 
     Raises:
-        StopTest: Its attribute ``faults`` is no `Faults`.
+        ValueError: It is no `Faults`; the text begins with the attribute's name.
     """
+    if faults and not isinstance(faults, Faults):
+        raise ValueError(f"faults must be Faults([...]), got {type(faults).__name__}")
+
+
+def idle(faults: Faults | None, protocol: str) -> list[str]:
+    """Return a line, which begins with the attribute, for each fault that strikes nothing of *protocol*."""
+    operations = OPERATIONS[protocol]
+    return [
+        f"faults: {fault.label!r} strikes nothing here, only {', '.join(operations)} could be struck"
+        for fault in (faults.faults if faults else ())
+        if not any(fault.applies_to(one) for one in operations)
+    ]
+
+
+def of(user: Any) -> Injector | None:
+    """Return what injects the faults of *user*'s class, None if it has none; they have been checked."""
     faults = user.faults
     if not faults:
         return None
     name = type(user).__name__
-    if not isinstance(faults, Faults):
-        raise StopTest(f"{name}.faults must be Faults([...]), got {type(faults).__name__}")
     environment = user.environment
     roll: _Roll | None = getattr(environment, "streamlab_roll", None)
     if roll is None:

@@ -14,20 +14,21 @@ import gevent
 from gevent import GreenletExit
 from gevent.hub import Waiter
 from locust import User
-from locust.exception import StopTest
 
 from streamlab_plugin.scenario.injection import Faults
 from streamlab_plugin.users import injector, mqtt_faults
-from streamlab_plugin.users.broker import broker_at
+from streamlab_plugin.users.backoff import check_pauses
+from streamlab_plugin.users.broker import Broker, broker_at
 from streamlab_plugin.users.clock import now
 from streamlab_plugin.users.delivery import stream_name
-from streamlab_plugin.users.envelope import envelope
+from streamlab_plugin.users.envelope import Read, Stamp, envelope
 from streamlab_plugin.users.exchange import Exchange
 from streamlab_plugin.users.mqtt_client import Login, MqttClient, Will
 from streamlab_plugin.users.mqtt_connector import Connector
 from streamlab_plugin.users.mqtt_error import FAILURE, ConnectionLostError
 from streamlab_plugin.users.mqtt_rows import MqttRows
 from streamlab_plugin.users.mqtt_teller import Teller
+from streamlab_plugin.users.options import refuse
 from streamlab_plugin.users.session import Session
 from streamlab_plugin.users.tls import Tls
 
@@ -72,12 +73,9 @@ class MqttUser(User):
         )
         self.client_id = self.client_id or self._publisher
         try:
-            self._broker = broker_at(self.host or "", self.tls)
-            self._login()
-            self._check_pauses()
-            self._stamp, read = envelope(self.envelope, self.mqtt_version)
+            self._broker, self._stamp, read = _settled(self, self.host)
         except ValueError as error:
-            raise StopTest(f"{type(self).__name__}.{error}") from None
+            refuse(self, environment, error)
         self._hub = gevent.get_hub()
         self._injector = injector.of(self)
         self._rows = MqttRows(self)
@@ -86,6 +84,16 @@ class MqttUser(User):
         self._subscriptions: dict[str, tuple[int, str]] = {}
         self._numbers: dict[str, int] = {}
         self._shared_group: str | None = None  # of a shared subscription
+
+    @classmethod
+    def check_options(cls, host: str | None) -> list[str]:
+        """Check what its users will have, with *host* as theirs; return a line for what has no effect.
+
+        Raises:
+            ValueError: Something cannot be used; the text begins with the attribute's name.
+        """
+        _settled(cls, host)
+        return injector.idle(cls.faults, "mqtt")
 
     # For tasks
 
@@ -179,27 +187,8 @@ class MqttUser(User):
         greenlet.rawlink(lambda _greenlet: self._connector.leave())
         return greenlet
 
-    def _check_pauses(self) -> None:
-        first_s, most_s = self.reconnect_delay_s, self.reconnect_delay_most_s
-        if not 0 < first_s <= most_s:  # without a pause a broker that is down would be called without end
-            raise ValueError(f"reconnect_delay_s must be above 0, at most {most_s!r}, got {first_s!r}")
-        if not 0 <= self.reconnect_jitter <= 1:
-            raise ValueError(f"reconnect_jitter must be from 0 to 1, got {self.reconnect_jitter!r}")
-
     def _client(self) -> MqttClient:
-        return MqttClient(self._broker, self._login(), self.connect_timeout_s)
-
-    def _login(self) -> Login:
-        return Login(
-            self.client_id or "",
-            self.username,
-            self.password,
-            self.mqtt_version,
-            self.keepalive_s,
-            self.clean_session,
-            self.session_expiry_s,
-            self.will,
-        )
+        return MqttClient(self._broker, Login.of(self), self.connect_timeout_s)
 
     def _on_open(self, session: Session) -> None:
         if not session.is_resumed:
@@ -281,3 +270,15 @@ class MqttUser(User):
             exchange.end(None, TimeoutError("gave up on the acknowledgement"))
         if exchange.is_done:
             self._rows.exchange(exchange)
+
+
+def _settled(options: Any, host: str | None) -> tuple[Broker, Stamp, Read]:
+    """Return what the attributes of a user, or of its class, make together.
+
+    Raises:
+        ValueError: One of them cannot be used; the text begins with its name.
+    """
+    Login.of(options)
+    check_pauses(options.reconnect_delay_s, options.reconnect_delay_most_s, options.reconnect_jitter)
+    injector.check(options.faults)
+    return broker_at(host or "", options.tls), *envelope(options.envelope, options.mqtt_version)

@@ -36,7 +36,8 @@ class Login:
     """How a client introduces itself.
 
     Raises:
-        ValueError: A value that MQTT, or this version of it, does not have.
+        ValueError: A value that MQTT, or this version of it, does not have; the text begins with the name of
+            the attribute of `MqttUser`.
     """
 
     client_id: str
@@ -54,7 +55,22 @@ class Login:
         if self.session_expiry_s and self.version != 5:
             raise ValueError(f"session_expiry_s ({self.session_expiry_s}) needs mqtt_version 5")
         if self.will is not None and (not self.will.get("topic") or self.will.get("qos", 0) not in (0, 1, 2)):
-            raise ValueError(f"will must have a topic, and a qos of 0, 1 or 2, got {self.will!r}")
+            given = {key: value for key, value in self.will.items() if key != "payload"}
+            raise ValueError(f"will must have a topic, and a qos of 0, 1 or 2, got {given!r}")
+
+    @classmethod
+    def of(cls, user: Any) -> Login:
+        """Return what the attributes of *user*, or of its class, say."""
+        return cls(
+            user.client_id or "",
+            user.username,
+            user.password,
+            user.mqtt_version,
+            user.keepalive_s,
+            user.clean_session,
+            user.session_expiry_s,
+            user.will,
+        )
 
 
 class Memory(NamedTuple):

@@ -1,7 +1,8 @@
 """Open model: users start when a schedule says so, not when they happen to be free.
 
 All users whose class has the same `arrivals` share its schedule: a user that is free takes the arrival that
-is due, or has been for longest. Which of them this process takes is `sharing`'s business.
+is due, or has been for longest. Which of them this process takes is `sharing`'s business. A user may instead
+have a `Beat` of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from locust.user.task import LOCUST_STATE_STOPPING
 
 from streamlab_plugin import gate
 from streamlab_plugin.core.arrival import ArrivalQueue, Counts, Share
+from streamlab_plugin.core.beat import Beat, Tally
 from streamlab_plugin.core.errors import ConfigError
 from streamlab_plugin.core.record import Detail
 from streamlab_plugin.core.schedule import Schedule, parse_schedule
@@ -139,6 +141,7 @@ class Pacing:
     def __init__(self, environment: Any) -> None:
         self._environment = environment
         self._turns: dict[Arrivals, Turn] = {}
+        self._tally = Tally()
         self._sharing = Sharing(environment, self._share_anew)
         self._gate: gate.Gate | None = None
 
@@ -146,12 +149,20 @@ class Pacing:
 
     def wait(self, of: Arrivals) -> None:
         """Wait in the user's greenlet for an arrival."""
-        greenlet: Any = gevent.getcurrent()
-        greenlet.streamlab_due = None
-        if self._gate is None:
-            self._meet_gate()
+        greenlet = self._greenlet()
         turn = self._turns.get(of) or self._add(of)
         greenlet.streamlab_due = turn.wait()
+
+    def beat(self, first_s: float, interval_s: Callable[[float], float]) -> Beat:
+        """Return a schedule of one user's own, in readings of `perf_counter`."""
+        return Beat(first_s, interval_s, self._tally)
+
+    def keep(self, beat: Beat) -> None:
+        """Wait in the user's greenlet until something is due by its own *beat*."""
+        greenlet = self._greenlet()
+        while (due_s := beat.take(now_s := perf_counter())) is None:
+            gevent.sleep(beat.next_s - now_s)
+        greenlet.streamlab_due = due_s
 
     def claim(self, detail: Detail | None, started_at: float) -> tuple[float, float] | None:
         """Return (scheduled_at, wait_ms) of the first request of an iteration, None for any other.
@@ -172,17 +183,17 @@ class Pacing:
 
     def counts(self) -> dict[str, int]:
         """Return the totals of this process in the present run, by name; empty without a schedule."""
-        if not self._turns:
-            return {}
-        totals = Counts(*map(sum, zip(*(turn.counts() for turn in self._turns.values()), strict=True)))
-        return totals._asdict()
+        found = [turn.counts() for turn in self._turns.values()]
+        if (own := self._tally.counts()).due:
+            found.append(own)
+        return Counts(*map(sum, zip(*found, strict=True)))._asdict() if found else {}
 
     # --- life cycle ---------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """A test starts: agree on its terms, and let the users of paced classes wait for their first task."""
         paced = {cls: cls.wait_time for cls in self._environment.user_classes if _is_paced(cls)}
-        self._turns = {}
+        self._turns, self._tally = {}, Tally()
         if self._gate is not None:
             self._gate.arrivals = None
             self._gate = None
@@ -202,6 +213,14 @@ class Pacing:
         self._sharing.end()
         for turn in self._turns.values():
             turn.stop()
+
+    def _greenlet(self) -> Any:
+        """Return the user's greenlet, to which nothing is due any more."""
+        greenlet: Any = gevent.getcurrent()
+        greenlet.streamlab_due = None
+        if self._gate is None:
+            self._meet_gate()
+        return greenlet
 
     def _meet_gate(self) -> None:
         # There is none without Streamlab, nor before its own listener when that comes second.

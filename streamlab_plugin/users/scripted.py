@@ -13,11 +13,13 @@ import gevent
 from locust import LoadTestShape, User, events, task
 from locust.runners import WorkerRunner
 
+from streamlab_plugin.core.beat import Beat
 from streamlab_plugin.scenario.payload import messages
 from streamlab_plugin.scenario.scenario import HttpPart, MqttPart, Part, Scenario, WebSocketPart
 from streamlab_plugin.users.correlation import new_id
 from streamlab_plugin.users.http import HttpUser
 from streamlab_plugin.users.mqtt import MqttUser
+from streamlab_plugin.users.pacing import pacing_of
 from streamlab_plugin.users.websocket import WebSocketUser
 
 # So many workers have connections with numbers, and so people, of their own.
@@ -37,6 +39,7 @@ class Scripted(User):
     part: ClassVar[Any]
     numbers: ClassVar[Iterator[int]]
     started: ClassVar[dict[str, float]]  # "at": `perf_counter` at the test's start
+    beat: Beat | None = None  # while it has a rate and nothing else paces it
 
     def __init__(self, environment: Any) -> None:
         self.number = next(self.numbers)
@@ -45,7 +48,7 @@ class Scripted(User):
         self.host = self.numbered(self.part.endpoint)
         self._messages = messages(self.part.payload, self.number)
         self._random = random.Random(f"{self.scenario.name} {self.number}")
-        self._due = 0.0
+        self._due_s = 0.0
         super().__init__(environment)
 
     def numbered(self, text: str) -> str:
@@ -57,25 +60,44 @@ class Scripted(User):
         return next(self._messages)
 
     def wait_time(self) -> float:
-        """Return the pause until the next message: the later of rate and think time."""
+        """Wait until the next message is due, or return the pause: the later of rate and think time."""
+        if self.beat is not None:
+            pacing_of(self.environment).keep(self.beat)
+            return 0.0
         thought_s = self.scenario.think_time.sample(self._random) if self.scenario.think_time else 0.0
-        rate, now = self.part.messages_per_second, perf_counter()
-        if not rate:
+        if not self.part.messages_per_second:
             return thought_s
-        elapsed_s = now - self.started.get("at", now)
-        interval_s = 1.0 / (rate * self.scenario.rate_factor_at(elapsed_s))
-        # Who was held up makes up for one message at most: a backlog would come as a burst.
-        self._due = max(self._due + interval_s, now - interval_s)
-        return max(thought_s, self._due - now, 0.0)
+        now_s = perf_counter()
+        interval_s = self._interval_s(now_s)
+        # Who thinks has no schedule: it makes up for one message at most.
+        self._due_s = max(self._due_s + interval_s, now_s - interval_s)
+        return max(thought_s, self._due_s - now_s, 0.0)
+
+    def _interval_s(self, at_s: float) -> float:
+        """Return the time from one message to the next at a moment, a reading of `perf_counter`."""
+        elapsed_s = at_s - self.started.get("at", at_s)
+        rate: float = self.part.messages_per_second
+        return 1.0 / (rate * self.scenario.rate_factor_at(elapsed_s))
 
     def on_start(self) -> None:
         """Open the connection, and begin at a moment of its own: no beat that all share."""
         self.open()
         rate = self.part.messages_per_second
-        if rate:
-            delay_s = self._random.uniform(0.0, min(1.0 / rate, self.scenario.duration_seconds))
-            self._due = perf_counter() + delay_s
+        if not rate:
+            return
+        delay_s = self._random.uniform(0.0, min(1.0 / rate, self.scenario.duration_seconds))
+        self._due_s = perf_counter() + delay_s
+        if self.scenario.think_time:
             gevent.sleep(delay_s)
+        else:
+            pacing = pacing_of(self.environment)
+            self.beat = pacing.beat(self._due_s, self._interval_s)
+            pacing.keep(self.beat)
+
+    def on_stop(self) -> None:
+        """Count what it will not send any more."""
+        if self.beat is not None:
+            self.beat.stop(perf_counter())
 
     def open(self) -> None:
         """Connect, where the protocol has connections."""
@@ -164,7 +186,12 @@ def user_classes(scenario: Scenario) -> dict[str, type[Scripted]]:
     """Return a user class for each part of *scenario*, by name."""
     started: dict[str, float] = {}
     hooks: Any = events
-    hooks.test_start.add_listener(lambda **_event: started.update(at=perf_counter()))
+
+    def begin(environment: Any, **_event: Any) -> None:
+        started["at"] = perf_counter()
+        pacing_of(environment).begin()
+
+    hooks.test_start.add_listener(begin)
     hooks.init.add_listener(
         lambda environment, **_event: setattr(environment, "streamlab_name", scenario.name)
     )

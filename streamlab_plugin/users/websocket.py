@@ -11,9 +11,9 @@ from gevent import GreenletExit
 from gevent.lock import Semaphore
 from greenlet import getcurrent
 from locust import User
-from locust.exception import StopTest
 from websocket import ABNF
 
+from streamlab_plugin.probe.address import harmless
 from streamlab_plugin.scenario.injection import Faults
 from streamlab_plugin.users import injector, websocket_faults
 from streamlab_plugin.users.backoff import Backoff
@@ -23,6 +23,7 @@ from streamlab_plugin.users.connection import ABNORMAL, NORMAL, ConnectionClosed
 from streamlab_plugin.users.correlation import new_id
 from streamlab_plugin.users.flight import Flight
 from streamlab_plugin.users.id_path import finder, with_id
+from streamlab_plugin.users.options import refuse
 from streamlab_plugin.users.report import hook_failed
 from streamlab_plugin.users.tls import Tls
 from streamlab_plugin.users.websocket_rows import Rows
@@ -40,7 +41,7 @@ class WebSocketUser(User):
     for what the server does: a failure is recorded, and the answer is ``None`` or ``False``.
 
     Raises:
-        StopTest: `host` is no WebSocket URL.
+        StopTest: `host` is no WebSocket URL, or `faults` no `Faults`.
     """
 
     abstract = True
@@ -64,8 +65,10 @@ class WebSocketUser(User):
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        if not (self.host or "").startswith(("ws://", "wss://")):
-            raise StopTest(f"{type(self).__name__}.host must be a ws:// or wss:// URL, got {self.host!r}")
+        try:
+            _check(self, self.host)
+        except ValueError as error:
+            refuse(self, environment, error)
         self._hub = gevent.get_hub()
         self._rows = Rows(self)
         self._injector = injector.of(self)
@@ -90,6 +93,16 @@ class WebSocketUser(User):
             ended=self._lost,
             is_over=self._is_ending,
         )
+
+    @classmethod
+    def check_options(cls, host: str | None) -> list[str]:
+        """Check what its users will have, with *host* as theirs; return a line for what has no effect.
+
+        Raises:
+            ValueError: Something cannot be used; the text begins with the attribute's name.
+        """
+        _check(cls, host)
+        return injector.idle(cls.faults, "websocket")
 
     # For tasks
 
@@ -379,3 +392,14 @@ def _lost_by(error: OSError) -> ConnectionClosedError:
     if isinstance(error, ConnectionClosedError):
         return error
     return ConnectionClosedError(ABNORMAL, type(error).__name__)
+
+
+def _check(options: Any, host: str | None) -> None:
+    """Check the attributes of a user, or of its class.
+
+    Raises:
+        ValueError: One of them cannot be used; the text begins with its name.
+    """
+    if not (host or "").startswith(("ws://", "wss://")):
+        raise ValueError(f"host must be a ws:// or wss:// URL, got {harmless(host or '')!r}")
+    injector.check(options.faults)

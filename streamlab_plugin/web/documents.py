@@ -295,7 +295,7 @@ def _ledger(ledger: Ledger) -> Document:
 
 
 def _arrivals(counts: Counts | None) -> Document | None:
-    return None if counts is None else {**counts._asdict(), "behind": counts.behind}
+    return None if counts is None else counts.named()
 
 
 def _deliveries(found: Deliveries | None) -> Document | None:

@@ -91,3 +91,10 @@ class TestShare:
     def test_who_has_no_rank_takes_nothing(self) -> None:
         """Also of a schedule without end."""
         assert queue("100/s", Share(-1, 2)).next_s is None
+
+
+class TestCounts:
+    def test_named(self) -> None:
+        """What is shown has those that did not start on time: late, dropped, or waiting."""
+        counts = Counts(due=9, started=6, late=2, dropped=1)
+        assert {"due": 9, "started": 6, "late": 2, "dropped": 1, "behind": 5} == counts.named()

@@ -1,7 +1,7 @@
 """A locustfile whose user classes each inject one kind of fault; the last of their users ends the run.
 
-``FAULT_PEER`` says where the peer of the protocol is. Each class is
-named after its kind, and so are its path, topic and rows; ``clean`` injects nothing.
+``FAULT_PEER`` says where the peer of the protocol is, ``FAULT_CLIENT`` which HTTP user calls it. Each class
+is named after its kind, and so are its path, topic and rows; ``clean`` injects nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import gevent
 from locust import constant
 
-from streamlab_plugin import Faults, HttpUser, MqttUser, WebSocketUser, install
+from streamlab_plugin import Faults, HttpUser, MqttUser, RequestsUser, WebSocketUser, install
 
 install()
 
@@ -119,7 +119,10 @@ class Publisher(Once, MqttUser):
         self.close()
 
 
-class Caller(Once, HttpUser):
+CLIENT: type = {"fast": HttpUser, "requests": RequestsUser}[os.environ.get("FAULT_CLIENT", "fast")]
+
+
+class Caller(Once, CLIENT):
     abstract = True
     host = PEER
 

@@ -1,6 +1,7 @@
 """Injected faults against real peers: what the peer saw, what was stored, and what the objectives made of it.
 
-One Locust run per protocol; its users are in `injecting.py`, each with one kind of fault at every operation.
+One Locust run per protocol, and one per HTTP client; its users are in `injecting.py`, each with one kind of
+fault at every operation.
 """
 
 from __future__ import annotations
@@ -112,10 +113,13 @@ def websocket(tmp_path_factory: pytest.TempPathFactory, peer: tuple[str, str, Pa
     return note(run(place, "websocket", f"ws://127.0.0.1:{peer[0]}", 12), peer[2])
 
 
-@pytest.fixture(scope="module")
-def http(tmp_path_factory: pytest.TempPathFactory, peer: tuple[str, str, Path]) -> Result:
-    """A run over HTTP."""
+@pytest.fixture(scope="module", params=["fast", "requests"])
+def http(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, peer: tuple[str, str, Path]
+) -> Result:
+    """A run over HTTP with HttpUser, and one with RequestsUser."""
     place = Place(tmp_path_factory.mktemp("http"))
+    place.variables["FAULT_CLIENT"] = request.param
     before = len(peer[2].read_text().splitlines())
     result = run(place, "http", f"http://127.0.0.1:{peer[1]}", 11)
     own = place.folder / "own.log"
@@ -340,6 +344,7 @@ class TestHttp:
         assert [0, 1] == scores(http.seen["clean"][:2])
         assert {None} == faults([*http.of("clean"), *http.of("reorder")])
         assert 6 == len(http.of("clean") + http.of("reorder"))
+        assert 1 == http.output.count("Streamlab: reorder.faults: 'my-reorder:reorder' strikes nothing here")
 
     def test_delay(self, http: Result) -> None:
         """The wait is apart from the latency."""

@@ -20,6 +20,7 @@ OPERATIONS = {
         "Device": {"connect", "publish", "close"},
         "Dashboard": {"connect", "subscribe", "deliver", "close"},
     },
+    "open_model.py": {"Shopper": {"GET", "POST"}},
     "sse_user.py": {"Listener": {"GET", "POST", "first_event", "close"}},
     "websocket_user.py": {"Device": {"connect", "request", "close"}},
 }
@@ -47,6 +48,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Exa
             "faults.py": f"ws://127.0.0.1:{target.ready['ws']}",
             "http_user.py": f"http://127.0.0.1:{target.ready['http']}",
             "mqtt_user.py": f"mqtt://127.0.0.1:{target.ready['mqtt']}",
+            "open_model.py": f"http://127.0.0.1:{target.ready['http']}",
             "sse_user.py": f"http://127.0.0.1:{streams.stdout.readline().strip()}",
             "websocket_user.py": f"ws://127.0.0.1:{target.ready['ws']}",
         }
@@ -90,6 +92,13 @@ class TestLocustfiles:
         for user, operations in expected.items():
             assert operations <= seen[user], user
         assert ledger_is_balanced(example.place)
+
+    def test_open_model(self, examples: dict[str, Example]) -> None:
+        """Of each task the first request has its place in the schedule."""
+        rows = examples["open_model.py"].place.query(
+            "SELECT DISTINCT operation, scheduled_at IS NOT NULL FROM records_flat"
+        )
+        assert {("POST", 1), ("GET", 0)} == set(rows)
 
 
 def _imports(name: str) -> list[str]:

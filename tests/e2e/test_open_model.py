@@ -123,11 +123,28 @@ class TestStall:
 class TestCorrection:
     """One connection, constant interval."""
 
-    def test_response_times_are_what_hdrhistogram_corrects_to(self, place: Place) -> None:
-        """A closed loop records what started on time; value - k * interval stands for what it omitted."""
+    def test_arrivals(self, place: Place) -> None:
+        """Of a user class."""
         with stalling(at_s=1.5, for_s=2) as url:
             run(place, locustfile(place, url, "40/s for 6s"), "-u", "1", "-t", "8s")
-        rows = place.query("SELECT latency_ms, wait_ms FROM records")
+        self.response_times_are_what_hdrhistogram_corrects_to(place)
+
+    def test_rate_of_a_scenario(self, place: Place) -> None:
+        """Each connection keeps to its rate; the summary has both times, and who was behind."""
+        with stalling(at_s=1.5, for_s=2) as url:
+            options = ("--endpoint", url, "--connections", "1", "--rate", "40", "--duration", "7")
+            done = place.streamlab("run", "--protocol", "http", *options)
+        assert 0 == done.returncode, done.stdout
+        self.response_times_are_what_hdrhistogram_corrects_to(place)
+        said = shown(place)
+        http, arrivals = said["protocols"]["http"], said["arrivals"]
+        assert (True, True) == (http["response_p99_ms"] > 1750, http["p99_ms"] < 100)
+        assert (arrivals["due"], 0) == (arrivals["started"], arrivals["dropped"])
+        assert 60 < arrivals["late"] == arrivals["behind"]
+
+    def response_times_are_what_hdrhistogram_corrects_to(self, place: Place) -> None:
+        """A closed loop records what started on time; value - k * interval stands for what it omitted."""
+        rows = place.query("SELECT latency_ms, wait_ms FROM records ORDER BY scheduled_at LIMIT 240")
         assert 240 == len(rows)
         interval_ms = 25.0
         trace = [latency for latency, wait in rows if wait < interval_ms]

@@ -57,6 +57,14 @@ class TestMixed:
             one["count"] for one in found["protocols"].values()
         )
 
+    def test_messages_know_when_they_were_due(self, ran: tuple[Place, Target, Any]) -> None:
+        """Of every protocol, each once; what is no message has no schedule."""
+        place, _target, _done = ran
+        rows = place.query("SELECT DISTINCT operation, scheduled_at IS NOT NULL FROM records_flat")
+        messages = {"request", "publish", "POST"}
+        assert {(operation, 1) for operation in messages} == {row for row in rows if row[0] in messages}
+        assert {0} == {is_due for operation, is_due in rows if operation not in messages}
+
     def test_connections_have_people_of_their_own(self, ran: tuple[Place, Target, Any]) -> None:
         """Also those of different processes."""
         place, _target, _done = ran

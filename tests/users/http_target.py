@@ -3,8 +3,8 @@
 Run as ``python http_target.py LOG``; prints its port. ``/ok`` answers JSON with the request's correlation id,
 ``/text`` text, ``/slow`` after ``ms``, ``/status`` with ``code``, ``/big`` with JSON above the payload limit,
 ``/broken`` with an encoding that nobody knows, ``/lie`` with gzip that is none, ``/bytes`` with a status of
-``code`` and no UTF-8, ``/none`` with 204, ``/odd`` with a redirect to where no client goes, ``/hal`` with
-JSON of a type of its own.
+``code`` and no UTF-8, ``/none`` with 204, ``/odd`` with a redirect to where no client goes, ``/moved``
+with one to ``/ok``, ``/hal`` with JSON of a type of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import gevent
 from gevent.pywsgi import WSGIServer
 
 TYPES = {"/text": "text/plain", "/hal": "application/hal+JSON", "/bytes": "application/octet-stream"}
+LOCATIONS = {"/odd": "odd://x/", "/moved": "/ok?seq=9"}
 ENCODINGS = {"/broken": "zstd", "/lie": "gzip"}
 
 
@@ -40,9 +41,9 @@ def main(path: str) -> None:
         headers = [("Content-Type", TYPES.get(place, "application/json; charset=utf-8"))]
         if place in ENCODINGS:
             headers.append(("Content-Encoding", ENCODINGS[place]))
-        if place == "/odd":
+        if place in LOCATIONS:
             status = "302 Found"
-            headers.append(("Location", "odd://x/"))
+            headers.append(("Location", LOCATIONS[place]))
         if place == "/none":
             start("204 No Content", [])
             return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import gevent
@@ -84,9 +85,34 @@ class Bench:
         runner.quit()
         return rows
 
+    def run_killing(self, users: int, rng: Random, kills: int) -> dict[str, Any]:
+        """Run *users*, kill and replace one after the other at moments of *rng*; return what came of it."""
+        runner: Any = self.environment.runner
 
-def run_once(user_class: type[User], body: Any, **attributes: Any) -> dict[str, Any]:
-    """Run *body* once in one user and return the rows, what it returned, and errors of tasks and hooks."""
+        def disturb() -> None:
+            for _ in range(kills):
+                gevent.sleep(rng.uniform(0, 0.02))
+                alive = list(runner.user_greenlets)
+                if alive:
+                    runner.user_greenlets.killone(rng.choice(alive), block=False)
+                gevent.sleep(rng.uniform(0, 0.005))
+                runner.spawn_users({self.environment.user_classes[0].__name__: 1})
+            gevent.sleep(rng.uniform(0, 0.01))
+
+        disturbing = gevent.spawn(disturb)
+        rows = self.run(users, disturbing.ready)
+        disturbing.get()
+        gevent.sleep(0.1)  # what greenlets of killed users still do must not become a row
+        return {"rows": rows, "late": self.late, "drained": self.drained, "errors": self.errors}
+
+
+def run_once(
+    user_class: type[User], body: Any, class_name: str = "Device", **attributes: Any
+) -> dict[str, Any]:
+    """Run *body* once in one user.
+
+    Returns rows, what it returned, errors of tasks and hooks, and Locust's table: requests and failures.
+    """
     returned: list[Any] = []
 
     def once(user: Any) -> None:
@@ -96,13 +122,17 @@ def run_once(user_class: type[User], body: Any, **attributes: Any) -> dict[str, 
             returned.append(f"{type(error).__name__}: {error}")
         gevent.sleep(60)
 
-    bench = Bench(type("Device", (user_class,), {"tasks": [once], **attributes}))
+    bench = Bench(type(class_name, (user_class,), {"tasks": [once], **attributes}))
     bench.run(1, lambda: returned)
+    entries = bench.environment.stats.entries.items()
     return {
         "rows": bench.recorder.rows,
         "returned": returned,
         "errors": bench.errors,
         "drained": bench.drained,
+        "table": {
+            f"{method} {name}": [entry.num_requests, entry.num_failures] for (name, method), entry in entries
+        },
     }
 
 

@@ -1,4 +1,7 @@
-"""Drive users with injected faults in their own process: ``python run_faults.py SCENARIO URL SEED``."""
+"""Drive users with injected faults in their own process: ``python run_faults.py [KIND:]SCENARIO URL SEED``.
+
+KIND, of the scenarios over HTTP, is ``fast`` for HttpUser and ``requests`` for RequestsUser.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,12 @@ from recorder import Bench
 
 from streamlab_plugin import Faults
 from streamlab_plugin.scenario.document import parse_scenario
+from streamlab_plugin.users.http import HttpUser
 from streamlab_plugin.users.http_requests import RequestsUser
 from streamlab_plugin.users.mqtt import MqttUser
 from streamlab_plugin.users.websocket import WebSocketUser
 
+KINDS = {"fast": HttpUser, "requests": RequestsUser}
 HOLD = [
     {"id": "held", "kind": "reorder", "probability": 1, "hold_ms": 60_000, "operations": ["send", "publish"]}
 ]
@@ -169,8 +174,39 @@ def which(faults: Faults) -> list[bool]:
 
 
 def wrong() -> Any:
-    """What cannot be injected."""
-    return [refused(WebSocketUser, SOME), refused(RequestsUser, Faults(SOME))]
+    """What is no `Faults`."""
+    return [refused(base, SOME) for base in (WebSocketUser, MqttUser, HttpUser, RequestsUser)]
+
+
+def redirected(base: Any) -> Any:
+    """A request that is sent twice, each copy of which is redirected."""
+
+    def body(user: Any) -> None:
+        user.client.get("/moved?seq=1")
+
+    twice = Faults([{"kind": "duplicate"}])
+    bench = once(base, body, faults=twice)
+    return {"rows": bench.recorder.rows, "drained": bench.drained}
+
+
+def form(base: Any) -> Any:
+    """A form, a file and a stream of bytes, whose faults want to change them."""
+
+    def body(user: Any) -> None:
+        user.client.post("/ok", data={"field": "value"}, name="form")
+        user.client.post("/ok", data=(part for part in [b"a", b"b"]), name="stream")
+
+    return once(base, body, faults=Faults([{"kind": "malformed"}])).recorder.rows
+
+
+def down(base: Any) -> Any:
+    """A connection that is to be dropped, but cannot be had."""
+
+    def body(user: Any) -> None:
+        user.client.get("/ok", name="down")
+
+    dropped = Faults([{"kind": "drop_connection"}])
+    return once(base, body, faults=dropped, host="http://127.0.0.1:9").recorder.rows
 
 
 def refused(base: Any, faults: Any) -> Any:
@@ -185,4 +221,5 @@ def refused(base: Any, faults: Any) -> Any:
 
 if __name__ == "__main__":
     SCENARIO, URL, SEED = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    print(json.dumps(globals()[SCENARIO]()))
+    KIND, _, SCENARIO = SCENARIO.rpartition(":")
+    print(json.dumps(globals()[SCENARIO](*([KINDS[KIND]] if KIND else []))))

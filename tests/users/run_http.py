@@ -15,7 +15,7 @@ import gevent
 from locust import FastHttpUser, task
 from locust import HttpUser as LocustHttpUser
 from locust.exception import RescheduleTask, StopTest
-from recorder import Bench
+from recorder import Bench, run_once
 
 from streamlab_plugin.users.http import HttpUser
 from streamlab_plugin.users.http_requests import RequestsUser
@@ -25,24 +25,8 @@ numbers = itertools.count(1)
 
 
 def one_task(body: Any, base: Any = None, **attributes: Any) -> dict[str, Any]:
-    """Run *body* once in one user and return the rows, what it returned, and Locust's own table."""
-    returned: list[Any] = []
-
-    def once(user: Any) -> None:
-        try:
-            returned.append(body(user))
-        except Exception as error:
-            returned.append(f"{type(error).__name__}: {error}")
-        gevent.sleep(60)
-
-    one = type("Web", (base or BASE,), {"host": URL, "tasks": [once], **attributes})
-    bench = Bench(one)
-    bench.run(1, lambda: returned)
-    table = {
-        f"{method} {name}": [entry.num_requests, entry.num_failures]
-        for (name, method), entry in bench.environment.stats.entries.items()
-    }
-    return {"rows": bench.recorder.rows, "returned": returned, "table": table}
+    """Run *body* once in one user of the target."""
+    return run_once(base or BASE, body, "Web", **{"host": URL, **attributes})
 
 
 def plain() -> Any:
@@ -235,23 +219,7 @@ def kill() -> Any:
                 gevent.sleep(0.002)
                 response.success()
 
-    bench = Bench(Web, stop_timeout_s=rng.choice([None, None, 0.05]))
-    runner: Any = bench.environment.runner
-    ends = []
-
-    def disturb() -> None:
-        for _ in range(40):
-            gevent.sleep(rng.uniform(0, 0.02))
-            alive = list(runner.user_greenlets)
-            if alive:
-                runner.user_greenlets.killone(rng.choice(alive), block=False)
-            runner.spawn_users({"Web": 1})
-        ends.append(True)
-
-    gevent.spawn(disturb)
-    rows = bench.run(6, lambda: ends)
-    gevent.sleep(0.1)  # what sub-greenlets of killed users still finish must not become a second row
-    return {"rows": rows, "drained": bench.drained}
+    return Bench(Web, stop_timeout_s=rng.choice([None, None, 0.05])).run_killing(6, rng, 40)
 
 
 if __name__ == "__main__":

@@ -222,24 +222,7 @@ def kill() -> Any:
             if topic.endswith("7"):
                 gevent.sleep(0.002)
 
-    bench = Bench(Device, stop_timeout_s=rng.choice([None, None, 0.05]))
-    runner: Any = bench.environment.runner
-    ends = []
-
-    def disturb() -> None:
-        for _ in range(30):
-            gevent.sleep(rng.uniform(0, 0.02))
-            alive = list(runner.user_greenlets)
-            if alive:
-                runner.user_greenlets.killone(rng.choice(alive), block=False)
-            gevent.sleep(rng.uniform(0, 0.005))
-            runner.spawn_users({"Device": 1})
-        gevent.sleep(rng.uniform(0, 0.01))
-        ends.append(True)
-
-    gevent.spawn(disturb)
-    rows = bench.run(4, lambda: ends)
-    return {"rows": rows, "late": bench.late, "drained": bench.drained, "errors": bench.errors}
+    return Bench(Device, stop_timeout_s=rng.choice([None, None, 0.05])).run_killing(4, rng, 30)
 
 
 def crowd() -> Any:

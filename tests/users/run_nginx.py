@@ -12,7 +12,7 @@ from typing import Any
 
 import gevent
 from locust import task
-from recorder import Bench
+from recorder import Bench, run_once
 
 from streamlab_plugin.users.http import HttpUser
 from streamlab_plugin.users.http_requests import RequestsUser
@@ -20,22 +20,12 @@ from streamlab_plugin.users.http_requests import RequestsUser
 KINDS = {"fast": HttpUser, "requests": RequestsUser}
 
 
-def one_task(body: Any, **attributes: Any) -> dict[str, Any]:
-    """Run *body* once in one user and return the rows and what it returned."""
-    returned: list[Any] = []
-
-    def once(user: Any) -> None:
-        try:
-            returned.append(body(user))
-        except Exception as error:
-            returned.append(f"{type(error).__name__}: {error}")
-        gevent.sleep(60)
-
-    one = type("Web", (BASE,), {"host": TARGET["address"], "tasks": [once], **attributes})
-    bench = Bench(one)
-    bench.run(1, lambda: returned)
-    rows = [{**row, "payload": row["payload"] and len(row["payload"])} for row in bench.recorder.rows]
-    return {"rows": rows, "returned": returned}
+def one_task(body: Any, base: Any = None) -> dict[str, Any]:
+    """Run *body* once in one user; of payloads only the sizes."""
+    result = run_once(base or BASE, body, "Web", host=TARGET["address"])
+    for row in result["rows"]:
+        row["payload"] = row["payload"] and len(row["payload"])
+    return result
 
 
 def operations() -> Any:
@@ -88,8 +78,7 @@ def certificates() -> Any:
         with user.stream_events(f"{TARGET['tls']['wrong_host']}/events?n=3", "no events") as events:
             assert not list(events)
 
-    globals()["BASE"] = Verifying
-    return one_task(body)
+    return one_task(body, Verifying)
 
 
 def many() -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import gevent
 from locust import task
-from recorder import Bench
+from recorder import Bench, run_once
 
 from streamlab_plugin.users.http import HttpUser
 from streamlab_plugin.users.http_requests import RequestsUser
@@ -21,20 +21,8 @@ KINDS = {"fast": HttpUser, "requests": RequestsUser}
 
 
 def one_task(body: Any, **attributes: Any) -> dict[str, Any]:
-    """Run *body* once in one user and return the rows and what it returned."""
-    returned: list[Any] = []
-
-    def once(user: Any) -> None:
-        try:
-            returned.append(body(user))
-        except Exception as error:
-            returned.append(f"{type(error).__name__}: {error}")
-        gevent.sleep(60)
-
-    one = type("Listener", (BASE,), {"host": URL, "tasks": [once], **attributes})
-    bench = Bench(one)
-    bench.run(1, lambda: returned)
-    return {"rows": bench.recorder.rows, "returned": returned}
+    """Run *body* once in one listener."""
+    return run_once(BASE, body, "Listener", host=URL, **attributes)
 
 
 def listen(user: Any, query: str, name: str, **options: Any) -> list[int]:
@@ -150,23 +138,7 @@ def kill() -> Any:
         def forget(self) -> None:
             next(self.stream_events("/events?n=1000&gap_ms=1", "forgotten"), None)
 
-    bench = Bench(Listener, stop_timeout_s=rng.choice([None, 0.05]))
-    runner: Any = bench.environment.runner
-    ends = []
-
-    def disturb() -> None:
-        for _ in range(20):
-            gevent.sleep(rng.uniform(0, 0.03))
-            alive = list(runner.user_greenlets)
-            if alive:
-                runner.user_greenlets.killone(rng.choice(alive), block=False)
-            runner.spawn_users({"Listener": 1})
-        ends.append(True)
-
-    gevent.spawn(disturb)
-    rows = bench.run(5, lambda: ends)
-    gevent.sleep(0.1)  # what greenlets of killed users still do must not become a row
-    return {"rows": rows, "late": bench.late, "drained": bench.drained, "errors": bench.errors}
+    return Bench(Listener, stop_timeout_s=rng.choice([None, 0.05])).run_killing(5, rng, 20)
 
 
 if __name__ == "__main__":

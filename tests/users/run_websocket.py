@@ -11,7 +11,7 @@ from typing import Any
 
 import gevent
 from locust import task
-from recorder import Bench
+from recorder import Bench, run_once
 
 from streamlab_plugin.users import report
 from streamlab_plugin.users.tls import Tls
@@ -21,25 +21,8 @@ numbers = itertools.count(1)
 
 
 def one_task(user_class: Any, body: Any, path: str, **attributes: Any) -> dict[str, Any]:
-    """Run *body* once in one user and return the rows, what it returned, and errors of tasks and hooks."""
-    returned: list[Any] = []
-
-    def once(user: Any) -> None:
-        try:
-            returned.append(body(user))
-        except Exception as error:
-            returned.append(f"{type(error).__name__}: {error}")
-        gevent.sleep(60)
-
-    one = type("Api", (user_class,), {"ws_path": path, "host": URL, "tasks": [once], **attributes})
-    bench = Bench(one)
-    bench.run(1, lambda: returned)
-    return {
-        "rows": bench.recorder.rows,
-        "returned": returned,
-        "errors": bench.errors,
-        "drained": bench.drained,
-    }
+    """Run *body* once in one user of the server."""
+    return run_once(user_class, body, "Api", **{"host": URL, "ws_path": path, **attributes})
 
 
 def ask(user: Any, **fields: Any) -> Any:
@@ -247,24 +230,7 @@ def kill() -> Any:
             if message["number"] % 5 == 0:
                 gevent.sleep(0.002)
 
-    bench = Bench(Busy, stop_timeout_s=rng.choice([None, None, 0.05]))
-    runner: Any = bench.environment.runner
-    ends = {"at": None}
-
-    def disturb() -> None:
-        for _ in range(40):
-            gevent.sleep(rng.uniform(0, 0.02))
-            alive = list(runner.user_greenlets)
-            if alive:
-                runner.user_greenlets.killone(rng.choice(alive), block=False)
-            gevent.sleep(rng.uniform(0, 0.005))
-            runner.spawn_users({"Busy": 1})
-        gevent.sleep(rng.uniform(0, 0.01))
-        ends["at"] = True
-
-    gevent.spawn(disturb)
-    rows = bench.run(8, lambda: ends["at"])
-    return {"rows": rows, "late": bench.late, "drained": bench.drained, "errors": bench.errors}
+    return Bench(Busy, stop_timeout_s=rng.choice([None, None, 0.05])).run_killing(8, rng, 40)
 
 
 def bare() -> Any:

@@ -49,11 +49,8 @@ class TestSeed:
 
 class TestOf:
     def test_refused(self, drive: Drive) -> None:
-        """A plain list, or a class that injects none, stops the test with one line."""
-        assert [
-            "StopTest: Api.faults must be Faults([...]), got list",
-            "StopTest: Api.faults: a RequestsUser injects none; use HttpUser",
-        ] == drive(RUN, "wrong", "ws://x")
+        """A plain list stops the test with one line, whatever the user."""
+        assert ["StopTest: Api.faults must be Faults([...]), got list"] * 4 == drive(RUN, "wrong", "ws://x")
 
     def test_listener(self, drive: Drive, ws_target: Target) -> None:
         """Who only listens reads nothing for a while behind a message: a reply has to wait."""
@@ -73,3 +70,25 @@ class TestOf:
         published = [row["fault"] for row in rows if row["operation"] == "publish"]
         assert ["duplicate:duplicate"] * 2 == published
         assert result["took_s"] > 0.25
+
+
+class TestHttp:
+    def test_redirected(self, drive: Drive, kind: str, http_target: Target) -> None:
+        """The request is struck, not what it is redirected to: each copy follows, and one row says so."""
+        result = drive(RUN, f"{kind}:redirected", http_target.address)
+        assert ["duplicate:duplicate"] == [row["fault"] for row in result["rows"]]
+        assert [1, 1, 9, 9] == sorted(http_target.noted("seen"))
+        assert result["drained"]
+
+    def test_bodies_that_are_read_where_they_are_sent(
+        self, drive: Drive, kind: str, http_target: Target
+    ) -> None:
+        """They are left alone, and no record says otherwise; requests makes a form a text before."""
+        rows = drive(RUN, f"{kind}:form", http_target.address)
+        changed = {"fast": None, "requests": "malformed:malformed"}[kind]
+        assert [("form", changed), ("stream", None)] == [(row["name"], row["fault"]) for row in rows]
+
+    def test_nobody_there(self, drive: Drive, kind: str, http_target: Target) -> None:
+        """A connection that cannot be had cannot be dropped: the error is the real one."""
+        (row,) = drive(RUN, f"{kind}:down", http_target.address)
+        assert ("ConnectionRefusedError", "drop_connection:drop_connection") == (row["error"], row["fault"])

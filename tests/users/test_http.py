@@ -77,7 +77,7 @@ class TestRequest:
         assert [
             "idle_timeout_s must be above 0, got 0",
             "reconnects must not be below 0, got -1",
-            "Wrong: captured_types must be a tuple of texts, got 'json': write ('json',)",
+            "Wrong.captured_types must be a tuple of texts, got 'json': write ('json',)",
         ] == drive(RUN, "fast:bad_input", http_target.address)["returned"][0]
 
 
