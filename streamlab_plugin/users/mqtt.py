@@ -33,6 +33,10 @@ from streamlab_plugin.users.session import Session
 from streamlab_plugin.users.tls import Tls
 
 
+# The end of a test waits little longer for what is under way.
+DRAIN_MOST_S = 1.5
+
+
 class MqttUser(User):
     """A client of an MQTT broker.
 
@@ -280,5 +284,7 @@ def _settled(options: Any, host: str | None) -> tuple[Broker, Stamp, Read]:
     """
     Login.of(options)
     check_pauses(options.reconnect_delay_s, options.reconnect_delay_most_s, options.reconnect_jitter)
+    if not 0 <= options.drain_s <= DRAIN_MOST_S:
+        raise ValueError(f"drain_s must be from 0 to {DRAIN_MOST_S:g}, got {options.drain_s!r}")
     injector.check(options.faults)
     return broker_at(host or "", options.tls), *envelope(options.envelope, options.mqtt_version)

@@ -247,6 +247,7 @@ class TestBadAttribute:
             ({"reconnect_delay_s": 9}, "reconnect_delay_s must be above 0, at most 5.0, got 9"),
             ({"reconnect_delay_s": 0}, "reconnect_delay_s must be above 0, at most 5.0, got 0"),
             ({"reconnect_jitter": 2}, "reconnect_jitter must be from 0 to 1, got 2"),
+            ({"drain_s": 60}, "drain_s must be from 0 to 1.5, got 60"),
             ({"will": will}, "will must have a topic, and a qos of 0, 1 or 2, got {'topic': ''}"),
         ]
         each = [{"host": "mqtt://a", **attributes} for attributes, _line in cases]
