@@ -32,7 +32,6 @@ from streamlab_plugin.users.options import refuse
 from streamlab_plugin.users.session import Session
 from streamlab_plugin.users.tls import Tls
 
-
 # The end of a test waits little longer for what is under way.
 DRAIN_MOST_S = 1.5
 
