@@ -117,11 +117,11 @@ class Channel:
         if len(self._abandoned) > _ABANDONED_LIMIT:
             del self._abandoned[next(iter(self._abandoned))]
 
-    def close(self, code: int) -> None:
+    def close(self, code: int, reason: str = "") -> None:
         """Send the close frame; the reader sees the rest."""
         if not self.closing:
             self.closing = perf_counter()
-        self.connection.send_close(code)
+        self.connection.send_close(code, reason)
 
     def give_up(self) -> None:
         """Stop waiting for the server's goodbye."""

@@ -27,6 +27,8 @@ PROTOCOL_ERROR = 1002
 NO_STATUS = 1005
 ABNORMAL = 1006
 
+REASON_LIMIT_BYTES = 123  # RFC 6455: what a control frame holds beside the code
+
 _READ_BYTES = 65_536
 
 
@@ -169,11 +171,11 @@ class Connection:
             self._socket.pause_s = seconds
             self._socket.resume = Event()
 
-    def send_close(self, code: int) -> None:
+    def send_close(self, code: int, reason: str = "") -> None:
         """Send the close frame unless it has been sent; a dead socket is the reader's to report."""
         if self._socket.resume is not None:
             self._socket.resume.set()
-        frame = ABNF.create_frame(struct.pack("!H", code), ABNF.OPCODE_CLOSE).format()
+        frame = ABNF.create_frame(struct.pack("!H", code) + reason.encode(), ABNF.OPCODE_CLOSE).format()
         with self._lock:
             if self.close_sent:
                 return

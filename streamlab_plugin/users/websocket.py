@@ -19,7 +19,13 @@ from streamlab_plugin.users import injector, websocket_faults
 from streamlab_plugin.users.backoff import Backoff
 from streamlab_plugin.users.channel import Channel, Hooks
 from streamlab_plugin.users.closing import DRAIN_LIMIT_S, closers
-from streamlab_plugin.users.connection import ABNORMAL, NORMAL, ConnectionClosedError, Upgrade
+from streamlab_plugin.users.connection import (
+    ABNORMAL,
+    NORMAL,
+    REASON_LIMIT_BYTES,
+    ConnectionClosedError,
+    Upgrade,
+)
 from streamlab_plugin.users.correlation import new_id
 from streamlab_plugin.users.flight import Flight
 from streamlab_plugin.users.id_path import finder, with_id
@@ -178,12 +184,18 @@ class WebSocketUser(User):
             raise
         return self._settle(channel, flight)
 
-    def close(self, code: int = NORMAL) -> bool:
-        """Close the connection and wait for the server to do the same; tell whether it did."""
+    def close(self, code: int = NORMAL, reason: str = "") -> bool:
+        """Close the connection and wait for the server to do the same; tell whether it did.
+
+        Raises:
+            ValueError: *reason* has more than 123 bytes.
+        """
+        if len(reason.encode()) > REASON_LIMIT_BYTES:
+            raise ValueError(f"a close reason has at most {REASON_LIMIT_BYTES} bytes, got {reason!r}")
         channel, self._channel = self._channel, None
         if channel is None:
             return False
-        channel.close(code)
+        channel.close(code, reason)
         if channel.reader is getcurrent():
             return True
         channel.reader.join(timeout=DRAIN_LIMIT_S)
