@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import signal
 import ssl
 import sys
@@ -122,4 +123,5 @@ async def main(path: str, certificate: str | None) -> None:
 
 
 if __name__ == "__main__":
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # it tells of each client that left early
     asyncio.run(main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None))
