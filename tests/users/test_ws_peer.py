@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,51 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import make_all
 from ports import connect_until_up, free_ports
 
-from users.conftest import HERE, Drive, Target, drive_script, of
+from users.conftest import Drive, drive_script, of
 from users.nginx import passed_on, running
+from users.ws_peer import Peer, node
 
 RUN = "run_ws_peer.py"
-NODE = HERE / "node"
 # `large` says 65,536 times "ü" in its field "fill", beside type or id.
 FILL_BYTES = 2 * 65_536
-
-
-@dataclass
-class Peer(Target):
-    """The server, and what a driver has to know of it."""
-
-    urls: dict[str, str]
-    authority: Path
-
-    def given(self, **more: Any) -> str:
-        """Return the driver's argument."""
-        return json.dumps({"urls": self.urls, "authority": str(self.authority), **more})
-
-    def entries(self, key: str, place: str) -> list[dict[str, Any]]:
-        """Return the lines of the log that tell of *key* at *place*, or were opened there."""
-        lines = map(json.loads, self.log.read_text(encoding="utf-8").splitlines())
-        return [one for one in lines if key in one and place in (one.get("place"), one[key])]
-
-
-@contextmanager
-def node(folder: Path) -> Iterator[Peer]:
-    """Run the server."""
-    if shutil.which("node") is None or not (NODE / "node_modules" / "ws").exists():
-        pytest.skip("no Node with the library ws on this machine: ci/node")
-    make_all(folder)
-    command = ["node", str(NODE / "ws_peer.mjs"), str(folder / "log"), str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            ports = json.loads(process.stdout.readline())
-            urls = {name: f"wss://localhost:{port}" for name, port in ports.items()}
-            urls["plain"] = f"ws://localhost:{ports['plain']}"
-            yield Peer(urls["plain"], folder / "log", process.pid, urls, folder / "ca.pem")
-        finally:
-            process.kill()
 
 
 @contextmanager
