@@ -1,4 +1,4 @@
-"""Stop a WebSocket server for a while, under users: ``python run_ws_hung.py hung JSON``; prints JSON.
+"""Stop a WebSocket server for a while, under users: ``python run_ws_hung.py SCENARIO JSON``; prints JSON.
 
 JSON gives ``url`` and ``pid`` of the server, how many ``users``, how long it hangs (``hang_s``), the
 ``timeout_s`` of everything, and whether the server ``resumes`` before the test ends.
@@ -16,11 +16,12 @@ from typing import Any
 
 import gevent
 from locust import task
-from recorder import Bench
+from recorder import Bench, run_once
 
 from streamlab_plugin.users.websocket import WebSocketUser
 
 LIMIT_S = 60.0
+LARGE_BYTES = 16 * 1024 * 1024
 numbers = itertools.count(1)
 users: list[Client] = []
 
@@ -103,6 +104,51 @@ def hung() -> Any:
         "drained": bench.drained,
         "errors": bench.errors,
     }
+
+
+def full() -> Any:
+    """The server hangs while a message is on its way that is larger than all buffers."""
+    large = "x" * LARGE_BYTES
+
+    def ask(user: Any, name: str, fill: str = "") -> bool:
+        return user.request({"seq": next(numbers), "fill": fill}, name) is not None
+
+    def goes_on(user: Any) -> Any:
+        user.connect("/ws", "goes on")
+        done = [ask(user, "before")]
+        os.kill(GIVEN["pid"], signal.SIGSTOP)
+        done += [ask(user, "large", large), ask(user, "behind"), user.send({"seq": next(numbers)}, "behind")]
+        os.kill(GIVEN["pid"], signal.SIGCONT)
+        user.reply_timeout_s = LIMIT_S
+        return [*done, ask(user, "after"), user.close()]
+
+    def closes(user: Any) -> Any:
+        user.connect("/ws", "closes")
+        os.kill(GIVEN["pid"], signal.SIGSTOP)
+        job = gevent.spawn(ask, user, "large, closed", large)
+        gevent.sleep(0)
+        done = [user.close(), job.get()]
+        os.kill(GIVEN["pid"], signal.SIGCONT)
+        return done
+
+    def pings(user: Any) -> Any:
+        user.ping_interval_s, user.ping_timeout_s, user.reply_timeout_s = 0.05, GIVEN["timeout_s"], LIMIT_S
+        user.connect("/ws", "pings")
+        os.kill(GIVEN["pid"], signal.SIGSTOP)
+        done = ask(user, "large, pinged", large)
+        os.kill(GIVEN["pid"], signal.SIGCONT)
+        return done
+
+    def body(user: Any) -> Any:
+        try:
+            done = goes_on(user)
+            return [done, closes(user), pings(user)]
+        finally:
+            os.kill(GIVEN["pid"], signal.SIGCONT)
+
+    result = run_once(WebSocketUser, body, host=GIVEN["url"], reply_timeout_s=GIVEN["timeout_s"])
+    rows = [{key: value for key, value in row.items() if key != "payload"} for row in result["rows"]]
+    return {**result, "rows": rows}
 
 
 def _until(condition: Any) -> None:

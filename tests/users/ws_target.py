@@ -116,7 +116,7 @@ async def main(path: str, certificate: str | None) -> None:
             tls.load_cert_chain(certificate)
         async with serve(
             target.serve, "127.0.0.1", 0, process_request=target.refuse, close_timeout=1, compression=None,
-            ssl=tls, select_subprotocol=choose,
+            ssl=tls, select_subprotocol=choose, max_size=None,
         ) as server:  # fmt: skip
             print(server.sockets[0].getsockname()[1], flush=True)
             await stop.wait()
