@@ -205,7 +205,7 @@ class WebSocketUser(User):
         channel.close(code, reason)
         if channel.reader is getcurrent():
             return True
-        channel.reader.join(timeout=DRAIN_LIMIT_S)
+        channel.reader.join(timeout=max(0.0, channel.closing + DRAIN_LIMIT_S - perf_counter()))
         if not channel.reader.dead:
             channel.give_up()
         return not channel.gave_up
