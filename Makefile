@@ -43,4 +43,4 @@ bench: $(STAMP) ## Benchmarks: table, and benchmarks/results.json
 	$(PY) -m benchmarks $(ARGS)
 
 clean: ## Remove what the targets made
-	rm -rf .venv .bench-peer build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache test-results
+	rm -rf .venv .bench-peer build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache test-results tests/users/node/node_modules

@@ -256,7 +256,7 @@ class Channel:
                 gevent.sleep(self._ping_interval_s)
                 now = perf_counter()
                 left_s = self._ping_timeout_s - (now - next(iter(self._pings.values()), now))
-                if left_s <= 0:
+                if left_s < 0:
                     raise StalledError
                 number += 1
                 token = number.to_bytes(4, "big")

@@ -180,7 +180,7 @@ def many() -> Any:
             open_ -= 1
 
     bench = Bench(Device)
-    bench.run(10, lambda: left == open_ == 0, limit_s=500)
+    bench.run(10, lambda: left == open_ == 0, limit_s=50)
     rows = [
         {key: row[key] for key in ("operation", "outcome", "correlation_id")} for row in bench.recorder.rows
     ]

@@ -216,10 +216,10 @@ class TestOperations:
 
 
 class TestCount:
-    @pytest.mark.parametrize("count", [1_000, pytest.param(100_000, marks=pytest.mark.faults)])
-    def test_every_message_is_a_row(self, drive: Drive, peer: Peer, count: int) -> None:
+    def test_every_message_is_a_row(self, drive: Drive, peer: Peer) -> None:
         """Ten users: the ids that the server saw are those of the rows, and what it sent are rows, too."""
-        result = drive(RUN, "many", peer.given(count=count), limit_s=600)
+        count = 1_000
+        result = drive(RUN, "many", peer.given(count=count))
         seen = peer.noted("id")
         rows = result["rows"]
         assert ({"success"}, True, []) == (
