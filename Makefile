@@ -18,6 +18,7 @@ demo: $(STAMP) ## Run the demo; ARGS="--headless" passes options
 
 test: $(STAMP) ## Run all tests (at most 10 minutes on 2 cores)
 	ci/debian mosquitto nginx-light chromium
+	ci/node
 	$(PY) -m pytest -m "not faults" -n 3 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## ruff
@@ -34,6 +35,7 @@ check: lint types contracts test ## Everything that .ci/run does
 
 faults: $(STAMP) ## Repetitions, kills, outages (long)
 	ci/debian mosquitto nginx-light chromium
+	ci/node
 	$(PY) -m pytest -m faults -n 4 --ignore tests/faults $(ARGS)
 	$(PY) -m pytest -m faults tests/faults $(ARGS)
 
@@ -41,4 +43,4 @@ bench: $(STAMP) ## Benchmarks: table, and benchmarks/results.json
 	$(PY) -m benchmarks $(ARGS)
 
 clean: ## Remove what the targets made
-	rm -rf .venv .bench-peer build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache test-results
+	rm -rf .venv .bench-peer build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache test-results tests/users/node/node_modules

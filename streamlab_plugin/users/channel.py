@@ -18,7 +18,14 @@ from gevent import GreenletExit
 from gevent.hub import Waiter
 from websocket import ABNF
 
-from streamlab_plugin.users.connection import ABNORMAL, NORMAL, Connection, ConnectionClosedError, Upgrade
+from streamlab_plugin.users.connection import (
+    ABNORMAL,
+    NORMAL,
+    Connection,
+    ConnectionClosedError,
+    StalledError,
+    Upgrade,
+)
 from streamlab_plugin.users.flight import Flight
 from streamlab_plugin.users.websocket_faults import culprit, pause
 from streamlab_plugin.users.websocket_rows import Rows
@@ -117,11 +124,11 @@ class Channel:
         if len(self._abandoned) > _ABANDONED_LIMIT:
             del self._abandoned[next(iter(self._abandoned))]
 
-    def close(self, code: int) -> None:
+    def close(self, code: int, reason: str = "") -> None:
         """Send the close frame; the reader sees the rest."""
         if not self.closing:
             self.closing = perf_counter()
-        self.connection.send_close(code)
+        self.connection.send_close(code, reason)
 
     def give_up(self) -> None:
         """Stop waiting for the server's goodbye."""
@@ -247,16 +254,18 @@ class Channel:
         try:
             while True:
                 gevent.sleep(self._ping_interval_s)
-                oldest = next(iter(self._pings.values()), None)
-                if oldest is not None and perf_counter() - oldest > self._ping_timeout_s:
-                    error = TimeoutError("no pong in time")
-                    self._answer_ping(oldest, perf_counter(), error)
-                    self.connection.abort()
-                    return
+                now = perf_counter()
+                left_s = self._ping_timeout_s - (now - next(iter(self._pings.values()), now))
+                if left_s < 0:
+                    raise StalledError
                 number += 1
                 token = number.to_bytes(4, "big")
-                self._pings[token] = perf_counter()
-                self.connection.write(ABNF.OPCODE_PING, token)
+                self._pings[token] = now
+                self.connection.write_within(left_s, ABNF.OPCODE_PING, token)
+        except StalledError:
+            sent = next(iter(self._pings.values()))
+            self._answer_ping(sent, perf_counter(), TimeoutError("no pong in time"))
+            self.connection.abort()
         except OSError:
             pass  # the reader reports the end
 

@@ -1,7 +1,8 @@
 """One WebSocket connection: frames out by any greenlet, frames in by one, and how it ended.
 
 Knows nothing of Locust. Pings, pongs and messages share one lock, because gevent allows one writer per
-socket; a reader never times out, because that would leave half a frame behind.
+socket; a reader never times out, because that would leave half a frame behind. A writer may: a peer that
+hangs takes nothing as soon as the buffers are full.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
 
+import gevent
 import websocket
 from gevent.event import Event
 from gevent.lock import Semaphore
+from greenlet import getcurrent
 from websocket import ABNF
 from websocket._handshake import CookieJar
 
@@ -27,7 +30,11 @@ PROTOCOL_ERROR = 1002
 NO_STATUS = 1005
 ABNORMAL = 1006
 
+REASON_LIMIT_BYTES = 123  # RFC 6455: what a control frame holds beside the code
+
 _READ_BYTES = 65_536
+# The longest that pongs and close frames wait behind a message that the peer does not take.
+_CONTROL_LIMIT_S = 1.5
 
 
 class ConnectionClosedError(ConnectionError):
@@ -36,6 +43,13 @@ class ConnectionClosedError(ConnectionError):
     def __init__(self, code: int, reason: str = "") -> None:
         super().__init__(f"connection closed with {code} {reason}".rstrip())
         self.code = code
+
+
+class StalledError(TimeoutError):
+    """The peer did not take a message in time, because it reads nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("the peer reads nothing")
 
 
 class HandshakeRefusedError(ConnectionError):
@@ -150,7 +164,9 @@ class Connection:
         return chosen
 
     def write(self, opcode: int, data: bytes) -> None:
-        """Send one message as one frame.
+        """Send one message as one frame; waits as long as the peer takes nothing.
+
+        A `StalledError` may be thrown into the waiting greenlet. What has begun to go goes on without it.
 
         Raises:
             ConnectionClosedError: The close frame has been sent, or the socket is gone.
@@ -160,8 +176,21 @@ class Connection:
         with self._lock:
             if self.close_sent:
                 raise ConnectionClosedError(ABNORMAL, "closing")
-            self._unsent += frame
-            self._flush()
+            try:
+                self._send(frame)
+            except StalledError:
+                gevent.spawn(self._finish)
+                raise
+
+    def write_within(self, timeout_s: float, opcode: int, data: bytes) -> None:
+        """Send one message as `write` does, in *timeout_s* at most.
+
+        Raises:
+            ConnectionClosedError: The close frame has been sent, or the socket is gone.
+            StalledError: The peer did not take it in time.
+            OSError: The peer is gone.
+        """
+        _within(timeout_s, self.write, opcode, data)
 
     def pause(self, seconds: float) -> None:
         """Read nothing for so long, or until the connection is to be closed: the peer's buffers fill."""
@@ -169,20 +198,35 @@ class Connection:
             self._socket.pause_s = seconds
             self._socket.resume = Event()
 
-    def send_close(self, code: int) -> None:
+    def send_close(self, code: int, reason: str = "") -> None:
         """Send the close frame unless it has been sent; a dead socket is the reader's to report."""
         if self._socket.resume is not None:
             self._socket.resume.set()
-        frame = ABNF.create_frame(struct.pack("!H", code), ABNF.OPCODE_CLOSE).format()
-        with self._lock:
-            if self.close_sent:
-                return
+        frame = ABNF.create_frame(struct.pack("!H", code) + reason.encode(), ABNF.OPCODE_CLOSE).format()
+        try:
+            _within(_CONTROL_LIMIT_S, self._write_close, frame)
+        except OSError:
             self.close_sent = True
-            self._unsent += frame
+
+    def _write_close(self, frame: bytes) -> None:
+        with self._lock:
+            if not self.close_sent:
+                self.close_sent = True
+                self._send(frame)
+
+    def _send(self, frame: bytes) -> None:
+        if self._unsent:
+            self._flush()
+        self._unsent = frame
+        self._flush()
+
+    def _finish(self) -> None:
+        """Send the rest of a message whose writer waits no more: half of one would be garbage."""
+        with self._lock:
             try:
                 self._flush()
             except OSError:
-                pass
+                pass  # the reader reports the end
 
     def _flush(self) -> None:
         sock = self._socket.sock
@@ -234,7 +278,7 @@ class Connection:
 
     def _pong(self, data: bytes) -> None:
         try:
-            self.write(ABNF.OPCODE_PONG, data)
+            self.write_within(_CONTROL_LIMIT_S, ABNF.OPCODE_PONG, data)
         except OSError:
             pass  # closing or dead: the next read tells
 
@@ -256,3 +300,13 @@ class Connection:
     def discard(self) -> None:
         """Close the socket without a word."""
         self._socket.shutdown()
+
+
+def _within(timeout_s: float, send: Callable[..., None], *arguments: Any) -> None:
+    """Call *send*; throw a `StalledError` into it after *timeout_s*."""
+    timer = gevent.get_hub().loop.timer(timeout_s)
+    timer.start(getcurrent().throw, StalledError)
+    try:
+        send(*arguments)
+    finally:
+        timer.close()

@@ -19,7 +19,14 @@ from streamlab_plugin.users import injector, websocket_faults
 from streamlab_plugin.users.backoff import Backoff
 from streamlab_plugin.users.channel import Channel, Hooks
 from streamlab_plugin.users.closing import DRAIN_LIMIT_S, closers
-from streamlab_plugin.users.connection import ABNORMAL, NORMAL, ConnectionClosedError, Upgrade
+from streamlab_plugin.users.connection import (
+    ABNORMAL,
+    NORMAL,
+    REASON_LIMIT_BYTES,
+    ConnectionClosedError,
+    StalledError,
+    Upgrade,
+)
 from streamlab_plugin.users.correlation import new_id
 from streamlab_plugin.users.flight import Flight
 from streamlab_plugin.users.id_path import finder, with_id
@@ -144,14 +151,20 @@ class WebSocketUser(User):
         error: OSError | None = None
         started = perf_counter()
         try:
-            channel.connection.write(opcode, data)
+            channel.connection.write_within(self.reply_timeout_s, opcode, data)
         except OSError as lost:
             error = lost
         except BaseException:
             rows.interrupted(name, started, rows.detail("send", correlation_id=correlation_id))
             raise
-        status = None if error is None else _lost_by(error).code
-        detail = rows.detail("send", payload=payload, status=status, correlation_id=correlation_id)
+        is_stalled = isinstance(error, StalledError)
+        detail = rows.detail(
+            "send",
+            payload=payload,
+            outcome="timeout" if is_stalled else None,
+            status=None if error is None or is_stalled else _lost_by(error).code,
+            correlation_id=correlation_id,
+        )
         rows.fire(name, started, perf_counter(), len(data), error, detail)
         return error is None
 
@@ -191,15 +204,21 @@ class WebSocketUser(User):
             raise
         return self._settle(channel, flight)
 
-    def close(self, code: int = NORMAL) -> bool:
-        """Close the connection and wait for the server to do the same; tell whether it did."""
+    def close(self, code: int = NORMAL, reason: str = "") -> bool:
+        """Close the connection and wait for the server to do the same; tell whether it did.
+
+        Raises:
+            ValueError: *reason* has more than 123 bytes.
+        """
+        if len(reason.encode()) > REASON_LIMIT_BYTES:
+            raise ValueError(f"a close reason has at most {REASON_LIMIT_BYTES} bytes, got {reason!r}")
         channel, self._channel = self._channel, None
         if channel is None:
             return False
-        channel.close(code)
+        channel.close(code, reason)
         if channel.reader is getcurrent():
             return True
-        channel.reader.join(timeout=DRAIN_LIMIT_S)
+        channel.reader.join(timeout=max(0.0, channel.closing + DRAIN_LIMIT_S - perf_counter()))
         if not channel.reader.dead:
             channel.give_up()
         return not channel.gave_up
@@ -298,19 +317,19 @@ class WebSocketUser(User):
 
     def _exchange(self, channel: Channel, flight: Flight, data: bytes, timeout_s: float) -> None:
         """Send the request and wait for its end: a reply, the loss of the connection, or the timeout."""
+        timer = self._hub.loop.timer(timeout_s)
         try:
+            if flight.strike is not None:
+                websocket_faults.request(self, flight.strike, channel, flight, data)
+            timer.start(_expire, flight.waiter, getcurrent())
             if flight.strike is None:
                 channel.connection.write(ABNF.OPCODE_TEXT, data)
-            else:
-                websocket_faults.request(self, flight.strike, channel, flight, data)
+            flight.waiter.get()
+        except StalledError:
+            pass
         except OSError as error:
             if channel.flights.pop(flight.correlation_id, None) is not None:
                 flight.error, flight.arrived = _lost_by(error), perf_counter()
-            return
-        timer = self._hub.loop.timer(timeout_s)
-        timer.start(flight.waiter.switch, None)
-        try:
-            flight.waiter.get()
         finally:
             timer.close()
 
@@ -385,6 +404,14 @@ class WebSocketUser(User):
         if self._opening_channel is not channel:
             channel.close(NORMAL)
         channel.reader.join()
+
+
+def _expire(waiter: Any, greenlet: Any) -> None:
+    """End the wait for a reply, or the sending of the request if it is not through with that."""
+    if waiter.greenlet is None:
+        greenlet.throw(StalledError)
+    else:
+        waiter.switch(None)
 
 
 def _lost_by(error: OSError) -> ConnectionClosedError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from websocket import ABNF
 
-from streamlab_plugin.users.connection import ABNORMAL, ConnectionClosedError
+from streamlab_plugin.users.connection import ABNORMAL, ConnectionClosedError, StalledError
 from streamlab_plugin.users.injector import Wire
 
 if TYPE_CHECKING:
@@ -81,7 +81,9 @@ def _transmit(
         rows.interrupted(name, started, strike.marked(detail))
         raise
     detail = strike.marked(detail)
-    if error is not None:
+    if isinstance(error, StalledError):
+        detail = detail._replace(outcome="timeout")
+    elif error is not None:
         detail = detail._replace(status=getattr(error, "code", ABNORMAL))
     ended = perf_counter()
     if is_aside:
@@ -102,7 +104,7 @@ def _write_late(channel: Channel, flight: Flight, data: bytes) -> None:
 
 
 def _wire(user: Any, channel: Channel, opcode: int, strike: Strike) -> Wire:
-    write = partial(channel.connection.write, opcode)
+    write = partial(channel.connection.write_within, user.reply_timeout_s, opcode)
     return Wire(write, write, partial(_drop, user, channel, strike), partial(pause, channel, strike))
 
 

@@ -36,18 +36,21 @@ class Target:
         return [entry[key] for entry in map(json.loads, lines) if key in entry]
 
 
+def drive_script(
+    script: str, scenario: str, target: str, seed: int = 0, limit_s: float = 60
+) -> dict[str, Any]:
+    """Run a scenario of a driver script and return what it printed."""
+    command = [sys.executable, str(HERE / script), scenario, target, str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
 @pytest.fixture
 def drive() -> Drive:
     """Run a scenario of a driver script and return what it printed."""
-
-    def run(script: str, scenario: str, target: str, seed: int = 0, limit_s: float = 60) -> dict[str, Any]:
-        command = [sys.executable, str(HERE / script), scenario, target, str(seed)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)
-        assert done.returncode == 0, done.stderr
-        result: dict[str, Any] = json.loads(done.stdout)
-        return result
-
-    return run
+    return drive_script
 
 
 def serve(script: str, log: Path, *arguments: str) -> Iterator[tuple[str, Path, int]]:

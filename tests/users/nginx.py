@@ -45,14 +45,17 @@ http {{
     location /events {{
       proxy_pass {upstream}; proxy_buffering off; proxy_http_version 1.1; proxy_set_header Connection "";
     }}
+    {locations}
   }}
   server {{
     listen 127.0.0.1:{ports[self_signed]} ssl; ssl_certificate {folder}/self_signed.pem;
     ssl_certificate_key {folder}/self_signed.pem; location / {{ return 200 '{{}}'; }}
+    {locations}
   }}
   server {{
     listen 127.0.0.1:{ports[wrong_host]} ssl; ssl_certificate {folder}/wrong_host.pem;
     ssl_certificate_key {folder}/wrong_host.pem; location / {{ return 200 '{{}}'; }}
+    {locations}
   }}
 }}
 """
@@ -85,14 +88,29 @@ class Nginx:
         return [json.loads(line) for line in lines]
 
 
+def passed_on(place: str, port: int, idle: str = "60s") -> str:
+    """Return a location that passes WebSockets below *place* on to *port*, and ends those that are *idle*."""
+    return (
+        f"location {place}/ {{ proxy_pass http://127.0.0.1:{port}/; proxy_http_version 1.1; "
+        'proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade"; '
+        f"proxy_read_timeout {idle}; }}"
+    )
+
+
 @contextmanager
-def running(folder: Path, ports: list[int], upstream: str) -> Iterator[Nginx]:
-    """Run an nginx in *folder* on four *ports*; ``/events`` is passed on to *upstream*."""
+def running(folder: Path, ports: list[int], upstream: str, locations: str = "") -> Iterator[Nginx]:
+    """Run an nginx in *folder* on four *ports*.
+
+    ``/events`` is passed on to *upstream*; *locations* are more of them, for all ports.
+    """
     nginx = Nginx(folder, dict(zip(("plain", "trusted", "self_signed", "wrong_host"), ports, strict=True)))
     _certify(folder)
     _write_files(folder / "files")
     redirects = "\n".join(f"location /moved/{code} {{ return {code} /json; }}" for code in REDIRECTS)
-    conf = _CONF.format(folder=folder, ports=nginx.ports, redirects=redirects, upstream=upstream, **_owner())
+    conf = _CONF.format(
+        folder=folder, ports=nginx.ports, redirects=redirects, upstream=upstream, locations=locations,
+        **_owner(),
+    )  # fmt: skip
     (folder / "nginx.conf").write_text(conf, encoding="utf-8")
     folder.chmod(0o755)
     command = [BINARY, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]

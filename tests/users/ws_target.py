@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import signal
 import ssl
 import sys
@@ -115,11 +116,12 @@ async def main(path: str, certificate: str | None) -> None:
             tls.load_cert_chain(certificate)
         async with serve(
             target.serve, "127.0.0.1", 0, process_request=target.refuse, close_timeout=1, compression=None,
-            ssl=tls, select_subprotocol=choose,
+            ssl=tls, select_subprotocol=choose, max_size=None,
         ) as server:  # fmt: skip
             print(server.sockets[0].getsockname()[1], flush=True)
             await stop.wait()
 
 
 if __name__ == "__main__":
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # it tells of each client that left early
     asyncio.run(main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None))
