@@ -32,7 +32,6 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     try:
-        os.nice(NICENESS)
         lock = claim(path, wait_s=10.0)
         if lock is None:
             return 0
@@ -44,6 +43,8 @@ def main() -> int:
         _quieten_collector()
         url = os.environ["STREAMLAB_DATABASE_URL"]
         spool = Spool(spool_path(url), spool_capacity_bytes())
+        # Not before: a test waits for a recorder that starts, long enough on a crowded machine.
+        os.nice(NICENESS)
         return Recorder(Server(path), url, Path(os.environ["STREAMLAB_KEY_FILE"]), spool).serve()
     except StreamlabError as error:
         logging.error("%s", error)
