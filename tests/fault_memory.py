@@ -17,11 +17,13 @@ BLOCK = 20
 
 
 class Sample(NamedTuple):
-    """One look at a process; ``at`` in epoch seconds."""
+    """One look at a process; ``at`` in epoch seconds, ``rss`` its resident memory in bytes.
+
+    Not the part that is its own alone: a page of a library becomes that when others who map it have ended.
+    """
 
     at: float
     rss: int
-    uss: int
     descriptors: int
 
 
@@ -55,8 +57,7 @@ class Watcher:
         try:
             process = psutil.Process(self.pid)
             while not self._done.wait(EVERY_S):
-                memory = process.memory_full_info()
-                self.samples.append(Sample(time.time(), memory.rss, memory.uss, process.num_fds()))
+                self.samples.append(Sample(time.time(), process.memory_info().rss, process.num_fds()))
         except psutil.Error:
             pass  # it has ended
 
@@ -72,18 +73,18 @@ class Watcher:
 
 
 def slope(samples: list[Sample]) -> Slope:
-    """Fit a line through what the process had of its own.
+    """Fit a line through what the process held.
 
     Neighbouring samples are nearly the same: the interval is that of the means of `BLOCK` of them.
     """
     count = len(samples) // BLOCK * BLOCK
     hours = np.array([one.at for one in samples[:count]]).reshape(-1, BLOCK).mean(axis=1) / 3600
-    held = np.array([one.uss for one in samples[:count]]).reshape(-1, BLOCK).mean(axis=1) / MB
+    held = np.array([one.rss for one in samples[:count]]).reshape(-1, BLOCK).mean(axis=1) / MB
     (found, _start), covariance = np.polyfit(hours - hours.mean(), held, 1, cov=True)
     return Slope(float(found), float(1.96 * np.sqrt(covariance[0, 0])))
 
 
 def second_half_mb(samples: list[Sample]) -> float:
     """Return by how much the median of the second half exceeds the one of the first."""
-    held = np.array([one.uss for one in samples]) / MB
+    held = np.array([one.rss for one in samples]) / MB
     return float(np.median(held[len(held) // 2 :]) - np.median(held[: len(held) // 2]))
