@@ -12,19 +12,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import text
+
 from benchmarks.broker import running_broker
 from benchmarks.figure import Figure, Peer
 from benchmarks.load import run_locust, stored
 from benchmarks.place import Place, new_place
 from benchmarks.process import MEGABYTE, progress
 
-SPAWN_PER_S = 500
+# Faster than that, a broker whose queue of new connections is short makes some of them wait for seconds.
+SPAWN_PER_S = 250
 HOLD_S = 25.0
 # Clients that are idle; enough that a megabyte more or less is noise.
-IDLE_CLIENTS = 5_000
+IDLE_CLIENTS = 2_000
 IDLE_HOLD_S = 3.0
 # Until all are connected and settled; longer means that they never will be.
 STARTING_S = 60.0
+
+
+_FAILURES = text(
+    "SELECT operation, outcome, error_type, count(*) FROM records_flat WHERE outcome IN ('error', 'timeout')"
+    " GROUP BY operation, outcome, error_type"
+)
 
 
 @dataclass(frozen=True)
@@ -80,13 +89,14 @@ def _held(protocol: str, kind: Kind, clients: int, hold_s: float) -> Figure:
         said = next(one for one in entries if one["name"] == "request")
         found, fired = stored(place, "request"), said["num_requests"] - said["num_failures"]
         assert found >= fired, f"{found} of {fired} messages are in the database"
+        failed = _failed(place)
     seconds = held["ended"] - held["began"]
     connected = min(held["connected"], held["least_at_peer"])
     return Figure(
         5, f"{kind.label} clients in one Locust process, each with a message every {kind.period_s:g} s", "",
         (max(0.0, connected - errors),), kind.clients, is_ceiling=False,
         details={
-            "errors": errors,
+            "errors": f"{errors} ({failed})" if failed else errors,
             "messages/s": held["messages"] / seconds,
             "slowest answer, ms": said["max_response_time"],
             "Locust, cores": held["cpu_s"] / seconds,
@@ -94,6 +104,13 @@ def _held(protocol: str, kind: Kind, clients: int, hold_s: float) -> Figure:
             "held for, s": seconds,
         },
     )  # fmt: skip
+
+
+def _failed(place: Place) -> str:
+    """Return what failed, and how often."""
+    with place.storage.reader().connect() as connection:
+        rows = connection.execute(_FAILURES).all()
+    return ", ".join(f"{operation} {error or outcome} {count}" for operation, outcome, error, count in rows)
 
 
 def _idle_kb(protocol: str, clients: int, hold_s: float) -> float:
