@@ -6,7 +6,19 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import history, ingest, peer, rate, recorder_cost, report, request_cost, spool
+from benchmarks import (
+    accuracy,
+    clients,
+    history,
+    ingest,
+    peer,
+    publish,
+    rate,
+    recorder_cost,
+    report,
+    request_cost,
+    spool,
+)
 from benchmarks.figure import MISSED, Figure
 
 MEASUREMENTS = {
@@ -14,6 +26,9 @@ MEASUREMENTS = {
     "recorder": recorder_cost.measure,
     "spool": spool.measure,
     "rate": rate.measure,
+    "publish": publish.measure,
+    "clients": clients.measure,
+    "accuracy": accuracy.measure,
     "ingest": ingest.measure,
     "history": history.measure,
     "peer": peer.measure,

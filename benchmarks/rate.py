@@ -5,12 +5,14 @@ Target, generator and recorder share the machine's cores, as on a developer's ma
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from collections import defaultdict
+from statistics import median
 
 from benchmarks.figure import Figure, Peer, ratios
-from benchmarks.place import ROOT, Place, new_place
+from benchmarks.load import busiest, rate, run_locust, stored
+from benchmarks.place import new_place
 from benchmarks.process import progress, round_robin
+from benchmarks.stopwatch import used_s
 
 VARIANTS = ("plain", "csv", "streamlab")
 LIMITS = {"websocket": (0.72, 0.85), "http": (0.93, 0.98)}
@@ -20,52 +22,48 @@ _LABELS = {"websocket": "WebSocket request/reply", "http": "FastHttpUser GET"}
 
 def measure(*, is_quick: bool) -> list[Figure]:
     """Measure both protocols."""
-    seconds, rounds = (1, 1) if is_quick else (8, 3)
+    seconds, rounds = (2, 1) if is_quick else (8, 3)
     return [_measure(protocol, seconds, rounds) for protocol in LIMITS]
 
 
 def _measure(protocol: str, seconds: int, rounds: int) -> Figure:
-    rates: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+    measured: dict[str, dict[str, list[float]]] = {variant: defaultdict(list) for variant in VARIANTS}
     for variant in round_robin(VARIANTS, rounds):
-        with new_place() as place:
-            rates[variant].append(_rate(place, protocol, variant, seconds))
-        progress(f"row 3, {protocol} {variant}: {rates[variant][-1]:,.0f}/s")
+        seen = _run(protocol, variant, seconds)
+        for name, value in seen.items():
+            measured[variant][name].append(value)
+        progress(f"row 3, {protocol} {variant}: {seen['rate']:,.0f}/s, {seen['cpu_us']:.1f} µs")
+    rates = {variant: measured[variant]["rate"] for variant in VARIANTS}
+    details: dict[str, float | str] = {}
+    for variant, label in (("plain", "plain Locust"), ("streamlab", "Streamlab")):
+        details[f"{label}, /s"] = median(rates[variant])
+        details[f"{label}, processor time of the Locust process each, µs"] = median(
+            measured[variant]["cpu_us"]
+        )
     must, moonshot = LIMITS[protocol]
     return Figure(
         3, f"{_LABELS[protocol]}, rate ÷ plain Locust's", "", ratios(rates["streamlab"], rates["plain"]),
         must, moonshot, is_ceiling=False,
         peer=Peer("CsvRequestLogger(flush_interval=1)", ratios(rates["csv"], rates["plain"])),
+        details=details,
     )  # fmt: skip
 
 
-def _rate(place: Place, protocol: str, variant: str, seconds: int) -> float:
-    """Return the requests per second of one Locust run, after checking that all were answered and stored."""
-    with place.running("benchmarks.target_process") as target:
-        assert target.stdout is not None
-        port = target.stdout.readline().strip()
-        scheme = "ws" if protocol == "websocket" else "http"
-        place.run(
-            "locust", "-f", str(ROOT / "benchmarks" / "rate_locustfile.py"), "--headless", "--only-summary",
-            "-u", str(USERS), "-r", str(USERS), "-t", f"{seconds}s", "--host", f"{scheme}://127.0.0.1:{port}",
-            "--json-file", "stats", timeout_s=seconds + 60, BENCH_VARIANT=variant, BENCH_PROTOCOL=protocol,
-        )  # fmt: skip
-    (entry,) = [one for one in _stats(place) if one["name"] == "request"]
-    assert entry["num_failures"] == 0, f"{entry['num_failures']} requests failed"
-    if variant == "streamlab":
-        place.wait_recorders()
-        stored = _stored(place)
-        assert stored >= entry["num_requests"], (
-            f"{stored} of {entry['num_requests']} requests are in the database"
-        )
-    return float(entry["num_requests"] / (entry["last_request_timestamp"] - entry["start_time"]))
-
-
-def _stats(place: Place) -> list[dict[str, Any]]:
-    (path,) = place.folder.glob("stats*")
-    entries: list[dict[str, Any]] = json.loads(path.read_text())
-    return entries
-
-
-def _stored(place: Place) -> int:
-    query = "SELECT count(*) FROM records_flat WHERE endpoint = 'request' AND outcome = 'success'"
-    return int(place.storage.scalar(query))
+def _run(protocol: str, variant: str, seconds: int) -> dict[str, float]:
+    """Run once; all requests must have been answered and, with Streamlab, be stored."""
+    with new_place() as place:
+        with place.running("benchmarks.target_process") as target:
+            assert target.stdout is not None
+            port = target.stdout.readline().strip()
+            scheme = "ws" if protocol == "websocket" else "http"
+            entries = run_locust(
+                place, "rate_locustfile.py", f"{scheme}://127.0.0.1:{port}", USERS, seconds,
+                BENCH_VARIANT=variant, BENCH_PROTOCOL=protocol,
+            )  # fmt: skip
+        asked = busiest(entries)
+        assert asked["num_failures"] == 0, f"{asked['num_failures']} requests failed"
+        fired = asked["num_requests"]
+        if variant == "streamlab":
+            found = stored(place, "request")
+            assert found >= fired, f"{found} of {fired} requests are in the database"
+        return {"rate": rate(asked), "cpu_us": used_s(place.folder) * 1e6 / fired}

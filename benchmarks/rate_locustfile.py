@@ -9,9 +9,11 @@ from locust import FastHttpUser, task
 from locust import events as locust_events
 from locust.contrib.csv_request_logger import CsvRequestLogger
 
+from benchmarks.stopwatch import Stopwatch
 from streamlab_plugin import WebSocketUser, install
 
 events: Any = locust_events
+Stopwatch.install(events)
 
 if os.environ["BENCH_VARIANT"] == "streamlab":
     install()

@@ -81,7 +81,7 @@ class Target(asyncio.Protocol):
 
 async def serve() -> None:
     """Listen on a free port of this machine until killed."""
-    server = await asyncio.get_running_loop().create_server(Target, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(Target, "127.0.0.1", 0, backlog=4_096)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

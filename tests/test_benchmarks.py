@@ -6,8 +6,11 @@ Nothing is timed here.
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -256,12 +259,72 @@ class TestPast:
         assert [True, True] == ledgers
 
 
+DELAY_MS = 20.0
+CONNECT = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a"
+PUBLISH = b"\x32\x08\x00\x01t\x01\x02abc"
+UPGRADE = b"GET / HTTP/1.1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+
+
+class TestDelayingTarget:
+    """Row 11's target: one port, three protocols."""
+
+    @pytest.fixture
+    def target(self) -> Iterator[subprocess.Popen[str]]:
+        """The process."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.delaying_process", str(DELAY_MS)],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        with process:
+            yield process
+            process.kill()
+
+    @pytest.mark.parametrize(
+        ("said", "answers", "count"),
+        [
+            ([b"GET / HTTP/1.1\r\n\r\n"], [b"HTTP/1.1 200 OK"], 1),
+            ([UPGRADE, b"\x81\x82\0\0\0\0hi"], [b"HTTP/1.1 101", b"\x81\x02hi"], 2),
+            (
+                [CONNECT, PUBLISH[:5], PUBLISH[5:] + PUBLISH],
+                [b"\x20\x02\0\0", b"", b"\x40\x02\x01\x02" * 2],
+                3,
+            ),
+        ],
+        ids=["HTTP", "WebSocket", "MQTT"],
+    )
+    def test_no_answer_comes_early(
+        self, target: subprocess.Popen[str], said: list[bytes], answers: list[bytes], count: int
+    ) -> None:
+        """Each is what was asked for; the target tells how many there were and how long they took."""
+        assert target.stdin is not None
+        assert target.stdout is not None
+        began = time.time()
+        with socket.create_connection(("127.0.0.1", int(target.stdout.readline())), 10) as client:
+            for data, answer in zip(said, answers, strict=True):
+                client.sendall(data)
+                seen = b""
+                while len(seen) < len(answer):
+                    seen += client.recv(1_000)
+                assert seen.startswith(answer)
+        target.stdin.write(f"{began} {time.time()}\n")
+        target.stdin.flush()
+        given = json.loads(target.stdout.readline())
+        assert given["count"] == count
+        assert DELAY_MS <= given["p50"] <= given["p99"] <= (time.time() - began) * 1000.0
+
+
 class TestCommand:
     @pytest.mark.parametrize(
         ("name", "expected"),
         [
             pytest.param("recorder", ["(SQLite)", "(PostgreSQL)", "after VACUUM"], marks=pytest.mark.faults),
             ("spool", ["spool per record", "1 GB lasts"]),
+            pytest.param("rate", ["FastHttpUser GET", "plain Locust, /s"], marks=pytest.mark.faults),
+            pytest.param("publish", ["MQTT QoS 1 publishes", "use_loop_selectors"], marks=pytest.mark.faults),
+            pytest.param(
+                "clients", ["WebSocket clients in one", "idle MQTT client"], marks=pytest.mark.faults
+            ),
+            pytest.param("accuracy", ["error of p99", "the target gave, ms"], marks=pytest.mark.faults),
         ],
     )
     def test_quick_measurements_run(self, name: str, expected: list[str]) -> None:

@@ -6,7 +6,6 @@ lost. Whoever takes a `Flight` out of ``flights`` reports it; hence each request
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
@@ -85,7 +84,7 @@ class Channel:
         self.flights: dict[Any, Flight] = {}
         self.wait_ms = wait_ms
         self._abandoned: dict[Any, tuple[str, float]] = {}
-        self._answered: deque[Any] = deque(maxlen=_ANSWERED_LIMIT)
+        self._answered: dict[Any, None] = {}  # in order
         self._pushed_at = 0.0
         self._pings: dict[bytes, float] = {}
         self._rows = rows
@@ -189,7 +188,9 @@ class Channel:
         if flight is None:
             self._unexpected(correlation_id, data, message, arrived)
             return
-        self._answered.append(correlation_id)
+        self._answered[correlation_id] = None
+        if len(self._answered) > _ANSWERED_LIMIT:
+            del self._answered[next(iter(self._answered))]
         flight.arrived = arrived
         flight.reply = message
         flight.raw = data

@@ -106,6 +106,7 @@ class Connection:
         self.close_sent = False
         self.phases_ms: dict[str, float] = {}
         self.on_pong: Callable[[bytes], None] | None = None
+        self.subprotocol: str | None = None  # the one that the server has chosen
 
     def open(self, url: str, upgrade: Upgrade, timeout_s: float) -> None:
         """Connect and shake hands within *timeout_s*; ``phases_ms`` says how long each part took.
@@ -134,6 +135,8 @@ class Connection:
             CookieJar.jar.clear()
         self.phases_ms["handshake_ms"] = (perf_counter() - began) * 1000.0
         self._socket.settimeout(None)
+        self.subprotocol = self._socket.getsubprotocol()
+        self._socket.handshake_response = None  # its headers are of no more use, and take most of a kilobyte
 
     def _reach(self, url: str, tls: Tls, deadline: float) -> socket.socket:
         """Return a socket to the server of *url*, for ``wss://`` one that is encrypted."""
@@ -156,12 +159,6 @@ class Connection:
             raise
         self.phases_ms["tls_ms"] = (perf_counter() - connected) * 1000.0
         return secured
-
-    @property
-    def subprotocol(self) -> str | None:
-        """The one that the server has chosen."""
-        chosen: str | None = self._socket.getsubprotocol()
-        return chosen
 
     def write(self, opcode: int, data: bytes) -> None:
         """Send one message as one frame; waits as long as the peer takes nothing.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 Finder = Callable[[Any], Any]
 """Returns the id in a message, or None where it has none; ids are texts or whole numbers."""
 
 
+@cache  # thousands of users share the few paths there are
 def finder(path: str) -> Finder:
     """Return a function that finds the id at *path*, e.g. ``correlation_id`` or ``meta.id``."""
     *outer, last = path.split(".")

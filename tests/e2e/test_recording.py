@@ -76,6 +76,42 @@ class TestPlainUsers:
         assert "/ok/items/{id}" in result.stdout
 
 
+COLLECTOR = """
+import gc
+{tuned}
+from locust import User, task
+from streamlab_plugin import install
+
+install()
+
+class App(User):
+    @task
+    def look(self):
+        print("collector", gc.get_threshold(), gc.get_freeze_count() > 0)
+        self.environment.runner.quit()
+"""
+
+
+class TestCollector:
+    """Python's garbage collector stops the process, which users would measure as latency of the target."""
+
+    @pytest.mark.parametrize(
+        ("tuned", "expected"),
+        [
+            ("", "collector (50000, 20, 20) True"),
+            ("gc.set_threshold(10_000)", "collector (10000, 10, 10) False"),
+        ],
+        ids=["as Python has it", "tuned by the test"],
+    )
+    def test_it_looks_seldom_unless_the_test_has_tuned_it(
+        self, place: Place, tuned: str, expected: str
+    ) -> None:
+        """What was there before the users is not looked at again; a setting of the test's own stays."""
+        file = _write(place, COLLECTOR.format(tuned=tuned))
+        result = place.locust("-f", file, "--headless", "-u", "1", "-t", "5s", "-H", "http://127.0.0.1")
+        assert expected in result.stdout
+
+
 class TestInterrupt:
     """Ctrl-C."""
 
