@@ -10,7 +10,6 @@ import json
 import os
 import selectors
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -21,15 +20,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from proxy import steady_port
+
 ROOT = Path(__file__).parents[2]
 LOCUSTFILES = ROOT / "locustfiles"
 
 
 def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that is free now, and that no connection of another test will be given."""
+    return steady_port()
 
 
 @dataclass

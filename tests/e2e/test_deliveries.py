@@ -130,7 +130,13 @@ class TestDeliveries:
             tap.close()
         found, wanted = said(place), seen(tap.wire)
         attempted = sum(map(len, tap.wire.sent.values()))
-        assert wanted == {name: found[name] for name in wanted}, child.text()
+        exact = ("delivered", "duplicates", "reordered")
+        assert {name: wanted[name] for name in exact} == {name: found[name] for name in exact}, child.text()
+        # Who finds the connection gone when he writes does not read the acknowledgement that came before.
+        unread = wanted["published"] - found["published"]
+        assert 0 <= unread <= clients // 10
+        for name in ("lost", "unaccounted"):
+            assert found[name] <= wanted[name] <= found[name] + unread, (found, wanted)
         assert attempted <= found["published"] + found["unacknowledged"]
         outcomes = dict(
             place.query(
@@ -138,5 +144,5 @@ class TestDeliveries:
             )
         )
         assert found["published"] == outcomes["success"]
-        assert found["unacknowledged"] <= outcomes.get("error", 0)
+        assert found["unacknowledged"] <= sum(outcomes.values()) - outcomes["success"]
         assert wanted["lost"] + wanted["unaccounted"] > 0

@@ -120,6 +120,7 @@ class TestStall:
         assert "generator_behind_schedule" in [one["type"] for one in said["anomalies"]]
 
 
+@pytest.mark.faults
 class TestCorrection:
     """One connection, constant interval."""
 
@@ -139,7 +140,8 @@ class TestCorrection:
         said = shown(place)
         http, arrivals = said["protocols"]["http"], said["arrivals"]
         assert (True, True) == (http["response_p99_ms"] > 1750, http["p99_ms"] < 100)
-        assert (arrivals["due"], 0) == (arrivals["started"], arrivals["dropped"])
+        # What is due in the last moment may be cut short by the end.
+        assert 4 >= arrivals["dropped"] == arrivals["due"] - arrivals["started"]
         assert 60 < arrivals["late"] == arrivals["behind"]
 
     def response_times_are_what_hdrhistogram_corrects_to(self, place: Place) -> None:

@@ -98,7 +98,7 @@ class TestCollector:
     @pytest.mark.parametrize(
         ("tuned", "expected"),
         [
-            ("", "collector (50000, 20, 20) True"),
+            ("", "collector (10000, 20, 50) True"),
             ("gc.set_threshold(10_000)", "collector (10000, 10, 10) False"),
         ],
         ids=["as Python has it", "tuned by the test"],

@@ -64,7 +64,7 @@ class Done:
         return row
 
 
-@pytest.fixture(scope="module", params=["direct", "nginx"])
+@pytest.fixture(scope="module", params=["direct", pytest.param("nginx", marks=pytest.mark.faults)])
 def done(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     """Each operation once, in one user."""
     with node(tmp_path_factory.mktemp("node")) as peer:
