@@ -37,9 +37,10 @@ logger = logging.getLogger(__name__)
 # How long the end of a stream waits for connections that still drain.
 CLOSING_S = 3.0
 
-# Python's own thresholds. Thousands of users live long and wait all the time: with these every few seconds
-# the collector looks at all of them, which stops the process for up to a second and is measured as latency.
-_USUAL_COLLECTING = (700, 10, 10)
+# The thresholds that versions of Python come with. Thousands of users live long and wait all the time: with
+# these the collector looks at all of them every few seconds, which stops the process for up to a second and
+# is measured as latency.
+_USUAL_COLLECTING = {(700, 10, 10), (2_000, 10, 10), (2_000, 10, 0)}
 _RARE_COLLECTING = (10_000, 20, 50)
 
 _OPTIONS = {
@@ -283,7 +284,7 @@ def role_of(runner: Any) -> str:
 
 def _collect_rarely() -> None:
     """Spare the garbage collector what is there before the users; whoever has tuned it keeps that."""
-    if gc.get_threshold() == _USUAL_COLLECTING:
+    if gc.get_threshold() in _USUAL_COLLECTING:
         gc.freeze()
         gc.set_threshold(*_RARE_COLLECTING)
 
