@@ -14,6 +14,8 @@ from fault_run import QUICK_RATE, RATE, FaultRun, wait_until
 from postgres import PostgresServer
 from proxy import Proxy
 
+from streamlab_plugin.store.engine import open_store
+from streamlab_plugin.store.migrate import migrate
 from streamlab_plugin.store.spool_status import spool_path
 
 OUTAGES = ("stopped", "frozen")
@@ -91,9 +93,11 @@ def test_a_minute_under_full_load(
 def run_at_a_distance(
     folder: Path, server: PostgresServer, rate: int, seconds: float, round_trip_s: float
 ) -> FaultRun:
-    """Run with a database that is that far away."""
+    """Run with a database that is that far away; its tables are made from near, statement by statement."""
+    near = server.create_database()
+    migrate(open_store(near, read_only=False))
     with Proxy(server.port, delay_s=round_trip_s / 2) as proxy:
-        url = server.create_database().replace(f":{server.port}/", f":{proxy.port}/")
+        url = near.replace(f":{server.port}/", f":{proxy.port}/")
         with FaultRun(folder, url, rate=rate, seconds=seconds) as run:
             assert 0 == run.finish()
             proxy.delay_s = 0.0
