@@ -11,9 +11,10 @@ print([name for name in ("locust", "paho", "websocket", "msgspec") if name in sy
 
 WAITING = """
 import gevent
+from gevent.pool import Group
 from types import SimpleNamespace
 from streamlab_plugin.users import closing
-environment = SimpleNamespace()
+environment = SimpleNamespace(runner=None, stop_timeout=None)
 done = []
 def drain(seconds):
     gevent.sleep(seconds)
@@ -29,7 +30,13 @@ ended.rawlink(lambda _: closing.closers(environment).spawn(drain, 0.02))
 while not ended.ready():
     gevent.sleep(0)
 linked = closing.wait(environment, 5.0)
-print([nothing, short, long, linked, done])
+environment.runner = SimpleNamespace(user_greenlets=Group())
+user = environment.runner.user_greenlets.spawn(gevent.sleep, 0.05)
+user.rawlink(lambda _: closing.closers(environment).spawn(drain, 0.03))
+ending = closing.wait(environment, 5.0)
+own = environment.runner.user_greenlets.spawn(closing.wait, environment, 60.0)
+own.join(timeout=1.0)
+print([nothing, short, long, linked, ending, own.ready(), done])
 """
 
 
@@ -44,5 +51,5 @@ class TestClosing:
         assert output_of(IMPORTS) == "[]\n"
 
     def test_waits_for_closers_at_most_so_long(self) -> None:
-        """Nothing to drain and a short drain are waited for, a long one is not; nor is a late one missed."""
-        assert output_of(WAITING) == "[True, True, False, True, [0.01, 0.02]]\n"
+        """Short drains are waited for, also those of users that are still ending; a long one is not."""
+        assert output_of(WAITING) == "[True, True, False, True, True, True, [0.01, 0.02, 0.03]]\n"
