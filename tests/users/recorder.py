@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -141,3 +142,10 @@ def wait_for(condition: Any) -> None:
     with gevent.Timeout(5):
         while not condition():
             gevent.sleep(0.005)
+
+
+def until(condition: Callable[[], Any], limit_s: float) -> None:
+    """Wait until *condition* holds; a `gevent.Timeout` ends the script after *limit_s* seconds."""
+    with gevent.Timeout(limit_s):
+        while not condition():
+            gevent.sleep(0.01)

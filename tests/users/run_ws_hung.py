@@ -16,7 +16,7 @@ from typing import Any
 
 import gevent
 from locust import task
-from recorder import Bench, run_once
+from recorder import Bench, run_once, until
 
 from streamlab_plugin.users.websocket import WebSocketUser
 
@@ -77,16 +77,16 @@ def hung() -> Any:
     told: dict[str, Any] = {}
 
     def disturb() -> None:
-        _until(lambda: len(users) == GIVEN["users"] and all(user.answered_at for user in users))
+        until(lambda: len(users) == GIVEN["users"] and all(user.answered_at for user in users), LIMIT_S)
         os.kill(GIVEN["pid"], signal.SIGSTOP)
         stopped, Client.hangs = perf_counter(), True
         gevent.sleep(GIVEN["hang_s"])
-        _until(lambda: all(user.noticed_at for user in users))
+        until(lambda: all(user.noticed_at for user in users), LIMIT_S)
         told["noticed_s"] = max(user.noticed_at for user in users) - stopped
         if GIVEN["resumes"]:
             os.kill(GIVEN["pid"], signal.SIGCONT)
             resumed = perf_counter()
-            _until(lambda: all(user.answered_at > resumed for user in users))
+            until(lambda: all(user.answered_at > resumed for user in users), LIMIT_S)
             told["recovered_s"] = perf_counter() - resumed
 
     disturbing = gevent.spawn(disturb)
@@ -149,12 +149,6 @@ def full() -> Any:
     result = run_once(WebSocketUser, body, host=GIVEN["url"], reply_timeout_s=GIVEN["timeout_s"])
     rows = [{key: value for key, value in row.items() if key != "payload"} for row in result["rows"]]
     return {**result, "rows": rows}
-
-
-def _until(condition: Any) -> None:
-    with gevent.Timeout(LIMIT_S):
-        while not condition():
-            gevent.sleep(0.01)
 
 
 if __name__ == "__main__":
