@@ -171,7 +171,7 @@ class Channel:
             self._lost(closed)
 
     def _received(self, opcode: int, data: bytes) -> None:
-        arrived = perf_counter()
+        arrived = perf_counter() if self._read_delay_s else self.connection.arrived
         if opcode == ABNF.OPCODE_BINARY:
             self._pushed(data, data, arrived)
             return
@@ -272,7 +272,7 @@ class Channel:
 
     def _ponged(self, token: bytes) -> None:
         if (sent := self._pings.pop(token, None)) is not None:
-            self._answer_ping(sent, perf_counter(), None)
+            self._answer_ping(sent, self.connection.arrived, None)
 
     def _answer_ping(self, sent: float, ended: float, error: Exception | None) -> None:
         detail = self._rows.detail("ping", outcome=None if error is None else "timeout")

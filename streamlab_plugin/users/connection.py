@@ -23,6 +23,7 @@ from greenlet import getcurrent
 from websocket import ABNF
 from websocket._handshake import CookieJar
 
+from streamlab_plugin.users.arrival import receive, take_notes
 from streamlab_plugin.users.tls import Tls
 
 NORMAL = 1000
@@ -77,22 +78,32 @@ class _BufferedSocket(websocket.WebSocket):
         super().__init__(enable_multithread=False, skip_utf8_validation=True)
         self._received = b""
         self._at = 0
+        self.has_notes = False  # the kernel's, of arrivals
+        self.arrived = 0.0  # what was read last, a `perf_counter` reading
         self.resume: Event | None = None  # set while nothing may be read
         self.pause_s = 0.0
 
     def _recv(self, bufsize: int) -> bytes:
         if self._at == len(self._received):
-            sock = self.sock
-            self._received = sock.recv(_READ_BYTES) if sock is not None else b""
+            self._received, self.arrived = self._receive()
             if self.resume is not None:
                 self.resume.wait(self.pause_s)
                 self.resume = None
+                self.arrived = perf_counter()  # for this consumer, which is slow on purpose
             self._at = 0
             if not self._received:
                 raise websocket.WebSocketConnectionClosedException("the peer has gone")
         start = self._at
         self._at = min(start + bufsize, len(self._received))
         return self._received[start : self._at]
+
+    def _receive(self) -> tuple[bytes, float]:
+        sock = self.sock
+        if sock is None:
+            return b"", perf_counter()
+        if self.has_notes:
+            return receive(sock, _READ_BYTES)
+        return sock.recv(_READ_BYTES), perf_counter()
 
 
 class Connection:
@@ -135,6 +146,7 @@ class Connection:
             CookieJar.jar.clear()
         self.phases_ms["handshake_ms"] = (perf_counter() - began) * 1000.0
         self._socket.settimeout(None)
+        self._socket.has_notes = take_notes(sock)
         self.subprotocol = self._socket.getsubprotocol()
         self._socket.handshake_response = None  # its headers are of no more use, and take most of a kilobyte
 
@@ -232,6 +244,12 @@ class Connection:
         while self._unsent:
             sent = sock.send(self._unsent)
             self._unsent = self._unsent[sent:]
+
+    @property
+    def arrived(self) -> float:
+        """When what `read` returned last had come to this machine, at the latest (`perf_counter`)."""
+        arrived: float = self._socket.arrived
+        return arrived
 
     def read(self) -> tuple[int, bytes]:
         """Return opcode and data of the next message; pings are answered on the way.

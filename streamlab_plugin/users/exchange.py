@@ -55,10 +55,10 @@ class Exchange:
         self.error: Exception | None = None
         self.waiter: Any = None  # set while a greenlet waits; without one the row is fired aside
 
-    def end(self, status: int | None, error: Exception | None) -> None:
-        """Say how it ended."""
+    def end(self, status: int | None, error: Exception | None, arrived: float | None = None) -> None:
+        """Say how it ended, and when the acknowledgement arrived; without one it ends now."""
         self.is_done = True
-        self.ended = perf_counter()
+        self.ended = perf_counter() if arrived is None else max(self.started, arrived)
         self.status = status
         self.error = error
         self.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from paho.mqtt import client as paho
@@ -13,6 +14,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from websocket import ABNF
 
+from streamlab_plugin.users.arrival import receive, take_notes
 from streamlab_plugin.users.broker import Broker
 from streamlab_plugin.users.mqtt_error import FAILURE
 
@@ -90,6 +92,9 @@ class MqttClient(paho.Client):
     _received = b""
     _at = 0
     _has_said_goodbye = False
+    _has_notes = False  # the kernel's, of arrivals
+    arrived = 0.0  # what was read last, a `perf_counter` reading
+    is_slow = False  # on purpose: what is read next arrives when it is read
 
     def __init__(self, broker: Broker, login: Login, connect_timeout_s: float) -> None:
         is_v5 = login.version == 5
@@ -166,6 +171,8 @@ class MqttClient(paho.Client):
         sock: Any = super()._create_socket()
         if isinstance(sock, paho._WebsocketWrapper):
             sock._create_frame = _frame  # type: ignore[method-assign, assignment]
+        else:
+            self._has_notes = take_notes(sock)
         return sock
 
     def _ssl_wrap_socket(self, tcp_sock: Any) -> ssl.SSLSocket:
@@ -179,11 +186,17 @@ class MqttClient(paho.Client):
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if self._at == len(self._received):
-            self._received = super()._sock_recv(_READ_BYTES)
+            self._received, self.arrived = self._receive()
             self._at = 0
         start = self._at
         self._at = min(start + bufsize, len(self._received))
         return self._received[start : self._at]
+
+    def _receive(self) -> tuple[bytes, float]:
+        if self._has_notes and self._sock is not None and not self.is_slow:
+            return receive(self._sock, _READ_BYTES)
+        self.is_slow = False
+        return super()._sock_recv(_READ_BYTES), perf_counter()
 
     def _packet_queue(self, command: Any, packet: Any, mid: int, qos: int, info: Any = None) -> Any:
         if self._has_said_goodbye:

@@ -55,6 +55,7 @@ class Session:
         self._loop = gevent.get_hub().loop
         self._reader: Any = None
         self._writer: Any = None
+        self._is_reading = False
         self._publishing: Exchange | None = None
         self._woken: list[Any] = []
         self.slots = Semaphore(_IN_FLIGHT)
@@ -124,6 +125,7 @@ class Session:
         if timer is not None:
             timer.close()
         if self._reader is not None and not self._reader.active:
+            self._paho.is_slow = True
             self._reader.start(self._readable)
 
     def abort(self) -> None:
@@ -205,6 +207,7 @@ class Session:
 
     def _readable(self) -> None:
         client = self._paho
+        self._is_reading = True
         try:
             client.loop_read()
             while client.has_more:
@@ -212,6 +215,7 @@ class Session:
         except Exception:  # noqa: BLE001 - a packet that paho cannot parse must not kill the hub's callback
             self.abort()
             self._reader_failed()
+        self._is_reading = False
         self._watch_writes()
         self._tell()  # first: who is woken must not find a lost session
         woken, self._woken = self._woken, []
@@ -262,13 +266,18 @@ class Session:
         if self.finished or self.deliveries or self.end is not None:
             self._on_news(self)
 
+    @property
+    def _arrived(self) -> float:
+        """When that came which paho tells of now: an end that we have caused ourselves comes now."""
+        return self._paho.arrived if self._is_reading else perf_counter()
+
     # What paho calls; it holds locks meanwhile, so nothing here may call back or give way
 
     def _on_connect(self, _client: Any, _data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if self.opened:
             self.abort()  # too late: nobody waits for it any more
             return
-        self.opened = perf_counter()
+        self.opened = self._arrived
         if reason.is_failure:
             self.failure = failure("connect refused", reason.value)
         else:
@@ -313,7 +322,7 @@ class Session:
         exchange = self.exchanges.pop(mid, None)
         error = failure("publish refused", reason.value) if reason.value >= FAILURE else None
         if exchange is not None:
-            self._finish(exchange, reason.value, error)
+            self._finish(exchange, reason.value, error, self._arrived)
         elif self._publishing is not None:
             self._publishing.end(reason.value, error)
 
@@ -324,14 +333,16 @@ class Session:
         worst = max(reasons, key=lambda reason: int(reason.value))
         is_refused = worst.value >= FAILURE
         error = failure("subscribe refused", worst.value) if is_refused else None
-        self._finish(exchange, worst.value, error)
+        self._finish(exchange, worst.value, error, self._arrived)
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
-        self.heard_at = perf_counter()
+        self.heard_at = self._arrived
         self.deliveries.append((message, self.heard_at))
 
-    def _finish(self, exchange: Exchange, status: int, error: Exception | None) -> None:
-        exchange.end(status, error)
+    def _finish(
+        self, exchange: Exchange, status: int, error: Exception | None, arrived: float | None = None
+    ) -> None:
+        exchange.end(status, error, arrived)
         if exchange.waiter is not None:
             self._woken.append(exchange.waiter)
         else:

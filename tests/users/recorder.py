@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from time import perf_counter
 from typing import Any
 
 import gevent
@@ -142,6 +143,17 @@ def wait_for(condition: Any) -> None:
     with gevent.Timeout(5):
         while not condition():
             gevent.sleep(0.005)
+
+
+def hog(seconds: float, after_s: float = 0.0) -> None:
+    """Keep the loop from running for so long, from the next time on that somebody waits."""
+
+    def spin() -> None:
+        end = perf_counter() + seconds
+        while perf_counter() < end:
+            pass
+
+    gevent.spawn_later(after_s, spin)
 
 
 def until(condition: Callable[[], Any], limit_s: float) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import gevent
 import gevent.server
 from locust import task
-from recorder import Bench, run_once, wait_for
+from recorder import Bench, hog, run_once, wait_for
 from relay import scripted
 
 from streamlab_plugin.users.mqtt import MqttUser
@@ -31,6 +31,11 @@ def publish(**attributes: Any) -> Any:
         lambda u: [u.publish(f"q/{qos}", {"a": qos}, qos=qos) for qos in (0, 1, 2)] + [u.close()],
         **attributes,
     )
+
+
+def busy() -> Any:
+    """The process is busy with something else when the acknowledgement comes."""
+    return one_task(lambda u: [u.connect(), hog(0.4), u.publish("q", {"a": 1}, qos=1)])
 
 
 def publish5() -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import gevent
 from locust import task
-from recorder import Bench, run_once
+from recorder import Bench, hog, run_once
 
 from streamlab_plugin.users import report
 from streamlab_plugin.users.tls import Tls
@@ -37,6 +37,11 @@ def request() -> Any:
         lambda u: [ask(u), u.send({"seq": next(numbers)}, "tell"), u.close()],
         "/ws/a?device_id=7",
     )
+
+
+def busy() -> Any:
+    """The process is busy with something else when the reply comes."""
+    return one_task(WebSocketUser, lambda u: [ask(u), hog(0.4), ask(u)], "/ws")
 
 
 def own_id() -> Any:

@@ -20,6 +20,11 @@ class TestPublish:
         assert sorted(broker.topics("Received from")) == [row["name"] for row in rows]
         assert [1, 1, 1] == [row["stream_seq"] for row in rows]
 
+    def test_busy(self, drive: Drive, broker: Broker) -> None:
+        """The acknowledgement counts from when it came, not from when the process had time for it."""
+        (row,) = of(drive(RUN, "busy", broker.address), "publish")
+        assert 0 < row["latency_ms"] < 200
+
     def test_refused_by_the_broker(self, drive: Drive, broker: Broker) -> None:
         """An MQTT 5 failure code in the acknowledgement is an error."""
         result = drive(RUN, "refused5", broker.address)

@@ -33,6 +33,11 @@ class TestRequest:
         assert result["returned"] == [[reply, True, True]]
         assert row["latency_ms"] > 0
 
+    def test_busy(self, drive: Drive, ws_target: Target) -> None:
+        """The reply counts from when it came to this machine, not from when the process had time for it."""
+        _, row = of(drive(RUN, "busy", ws_target.address), "request")
+        assert 0 < row["latency_ms"] < 200
+
     def test_keeps_an_id_of_the_message(self, drive: Drive, ws_target: Target) -> None:
         """A correlation id that the message has is used."""
         result = drive(RUN, "own_id", ws_target.address)
