@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from geventhttpclient.client import HTTPClientPool
 from geventhttpclient.response import HTTPParseError
 from greenlet import getcurrent
 from locust import FastHttpUser
 from locust.contrib.fasthttp import FastHttpSession, ResponseContextManager
 
-from streamlab_plugin.users import http_faults
+from streamlab_plugin.users import http_arrival, http_faults
 from streamlab_plugin.users.http_body import FastBody
 from streamlab_plugin.users.http_recording import Block, Flight, RecordedUser, Recording
 
 
 class _FastBlock(Block, ResponseContextManager):  # type: ignore[misc]
     def __init__(self, response: Any, session: Session, flight: Flight) -> None:
+        response.request_meta["response_time"] -= session.waited_ms()
         super().__init__(response, session.hook, response.request_meta, True)
         self.request_meta["streamlab"] = flight
         self.session = session
@@ -34,7 +36,13 @@ class Session(Recording, FastHttpSession):
         """Return a session with everything that Locust's *session* was made with."""
         adopted: Session = super().adopt(session, user)
         adopted.client._conversation_str = _read_failed  # type: ignore[method-assign, assignment]
+        if type(adopted.client.clientpool) is HTTPClientPool:
+            adopted.client.clientpool.__class__ = http_arrival.NotingPool
         return adopted
+
+    def waited_ms(self) -> float:
+        """Return for how long the answer that was just read had waited for us."""
+        return http_arrival.waited_ms()
 
     def request(
         self,
@@ -56,6 +64,7 @@ class Session(Recording, FastHttpSession):
         current = getcurrent()
         flights = self.flights
         flights[current] = flight
+        http_arrival.forget()
         try:
             response = super().request(
                 method, url, name, data, catch_response, stream, headers, *rest, **kwargs

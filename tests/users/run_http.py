@@ -15,7 +15,7 @@ import gevent
 from locust import FastHttpUser, task
 from locust import HttpUser as LocustHttpUser
 from locust.exception import RescheduleTask, StopTest
-from recorder import Bench, run_once
+from recorder import Bench, hog, run_once
 
 from streamlab_plugin.users.http import HttpUser
 from streamlab_plugin.users.http_requests import RequestsUser
@@ -42,6 +42,20 @@ def plain() -> Any:
             user.client.get("/ok", stream=True).status_code,
             user.client.get("/status?code=503").status_code,
         ]
+
+    return one_task(body)
+
+
+def busy() -> Any:
+    """The process is busy with something else when the answer comes; a block, and no block."""
+
+    def body(user: Any) -> None:
+        user.client.get("/ok")
+        hog(0.4, 0.05)
+        user.client.get("/slow?ms=100", name="busy")
+        hog(0.4, 0.05)
+        with user.client.get("/slow?ms=100", name="busy", catch_response=True):
+            pass
 
     return one_task(body)
 

@@ -24,6 +24,12 @@ class TestRequest:
             (row["operation"], row["protocol"], row["user_class"]) for row in rows
         }
 
+    def test_busy(self, drive: Drive, http_target: Target) -> None:
+        """The answer counts from when it came to this machine, not from when the process had time for it."""
+        _, *rows = drive(RUN, "fast:busy", http_target.address)["rows"]
+        assert ["busy", "busy"] == [row["name"] for row in rows]
+        assert [] == [row["latency_ms"] for row in rows if not 100 <= row["latency_ms"] < 300]
+
     def test_header_of_another_name(self, drive: Drive, kind: str, http_target: Target) -> None:
         """The header's name can be set; the target then sees no X-Correlation-ID."""
         result = drive(RUN, f"{kind}:own_header", http_target.address)
