@@ -1,8 +1,8 @@
 """When what a client reads had come to this machine, by the kernel's note.
 
 A process that is busy reads late; that delay is its own, not the target's. Linux notes the arrival of what is
-read from a TCP socket (``SO_TIMESTAMPNS``, socket(7)); TLS hides the note, and other systems take none: there
-data counts as arrived when it is read.
+read from a TCP socket (``SO_TIMESTAMPNS``, socket(7)), from a moment after the first socket of the machine
+asked for it. TLS hides the note, and other systems take none. Without one, data arrives when it is read.
 """
 
 from __future__ import annotations

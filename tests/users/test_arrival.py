@@ -26,6 +26,7 @@ class TestReceive:
         """What waited for its reader arrived when it came."""
         writer, reader = pair
         assert take_notes(reader)
+        time.sleep(0.2)  # the kernel begins a moment after it was first asked on this machine
         began = time.perf_counter()
         writer.sendall(b"early")
         time.sleep(0.3)
@@ -54,6 +55,7 @@ class TestReceive:
         """A note from long ago, or from the future, is not believed."""
         writer, reader = pair
         assert take_notes(reader)
+        time.sleep(0.2)
         for offset_s in (3_600.0, -3_600.0):
             now = time.time() + offset_s
             monkeypatch.setattr("streamlab_plugin.users.arrival.time", lambda now=now: now)
