@@ -6,10 +6,16 @@ what it saw as JSON.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,14 +42,55 @@ class Target:
         return [entry[key] for entry in map(json.loads, lines) if key in entry]
 
 
+class _Nursery:
+    """The process whose children run driver scripts; one for all tests of this process."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / "nursery.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+
+    def run(self, arguments: list[str], limit_s: float) -> tuple[int, str, str]:
+        """Run a script with *arguments*; return its exit code and what it printed on each output."""
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with tempfile.TemporaryDirectory() as folder:
+            out, err = Path(folder, "out"), Path(folder, "err")
+            order = {"argv": arguments, "out": str(out), "err": str(err)}
+            process.stdin.write(json.dumps(order) + "\n")
+            child = int(process.stdout.readline())
+            timer = threading.Timer(limit_s, os.kill, (child, signal.SIGKILL))
+            timer.start()
+            code = int(process.stdout.readline())
+            timer.cancel()
+            return code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8")
+
+    def close(self) -> None:
+        """End it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(10)
+
+
+@functools.cache
+def _nursery() -> _Nursery:
+    nursery = _Nursery()
+    atexit.register(nursery.close)
+    return nursery
+
+
 def drive_script(
     script: str, scenario: str, target: str, seed: int = 0, limit_s: float = 60
 ) -> dict[str, Any]:
     """Run a scenario of a driver script and return what it printed."""
-    command = [sys.executable, str(HERE / script), scenario, target, str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
+    code, out, err = _nursery().run([str(HERE / script), scenario, target, str(seed)], limit_s)
+    assert code == 0, err
+    result: dict[str, Any] = json.loads(out)
     return result
 
 
