@@ -63,7 +63,7 @@ RECORDER_HOOKS = (
 )
 # Run once, when a test begins: without them there is nothing to record into.
 OPENING_HOOKS = (
-    _P + "plugin:_workers",
+    _P + "plugin:_collect_rarely",
     _P + "session:Session.open_run",
     _P + "session:Session.end_run",
     _P + "link.client:Client.open_run",
@@ -77,6 +77,7 @@ INIT_HOOKS = (
 )
 # Run a few times in a run.
 RARE_LOCUST_HOOKS = (
+    _P + "plugin:workers_of",
     _P + "plugin:fingerprint",
     _P + "users.closing:wait",
     _P + "session:Session.wait_end",
@@ -158,12 +159,18 @@ def _patch(known: set[str]) -> None:
     wanted = [name for name in plan.get("hooks", ()) if name in known]
     chance = random.Random(f"{plan.get('seed')} {os.getpid()}")
     for name in wanted:
-        module, _, path = name.partition(":")
-        owner: Any = importlib.import_module(module)
-        *parents, last = path.split(".")
-        for parent in parents:
-            owner = getattr(owner, parent)
+        owner, last = _place_of(name)
         setattr(owner, last, _raising(getattr(owner, last), name, chance, plan))
+
+
+def _place_of(name: str) -> tuple[Any, str]:
+    """Return what has the hook *name*, and what it is called there."""
+    module, _, path = name.partition(":")
+    owner: Any = importlib.import_module(module)
+    *parents, last = path.split(".")
+    for parent in parents:
+        owner = getattr(owner, parent)
+    return owner, last
 
 
 def _raising(function: Any, name: str, chance: random.Random, plan: dict[str, Any]) -> Any:
@@ -192,3 +199,16 @@ def _raising(function: Any, name: str, chance: random.Random, plan: dict[str, An
         return function(*arguments, **options)
 
     return call
+
+
+if __name__ == "__main__":  # print the hooks that are nowhere any more
+    for known in {
+        *LOCUST_HOOKS,
+        *INIT_HOOKS,
+        *OPENING_HOOKS,
+        *RARE_LOCUST_HOOKS,
+        *RECORDER_HOOKS,
+        *RARE_RECORDER_HOOKS,
+    }:
+        if not hasattr(*_place_of(known)):
+            print(known)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -69,6 +71,13 @@ def assert_accounted(run: FaultRun) -> None:
     assert 0 == stored.missing()
     assert len(stored.lost(seen)) <= stored.ledger.quarantined + stored.dropped().total()
     assert "running" != stored.state
+
+
+def test_hooks_exist() -> None:
+    """What is to raise is still there: most of it does so only in the long tests."""
+    command = [sys.executable, injection.__file__]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
 
 
 def test_some_exceptions_everywhere(tmp_path: Path) -> None:
