@@ -19,7 +19,8 @@ QUICK_OUTAGE_S = 3.0
 OUTAGE_RATE = 10_000
 QUICK_OUTAGE_RATE = 2_000
 GROWTH_MB = 160.0
-WARM_UP_S = 60.0
+# The writer remembers two minutes of rollups: before, memory has to grow.
+WARM_UP_S = 180.0
 SOAK_S = float(os.environ.get("STREAMLAB_FAULT_SOAK_S", "120"))
 SLOPE_MB_PER_HOUR = 5.0
 
