@@ -101,6 +101,8 @@ RARE_RECORDER_HOOKS = (
     _P + "recorder.finalise:decide",
     _P + "recorder.finalise:degradations",
 )
+IN_LOCUST = {*LOCUST_HOOKS, *INIT_HOOKS, *OPENING_HOOKS, *RARE_LOCUST_HOOKS}
+IN_RECORDER = {*RECORDER_HOOKS, *RARE_RECORDER_HOOKS}
 ERRORS: tuple[Callable[[], Exception], ...] = (
     lambda: ValueError("injected"),
     lambda: KeyError("injected"),
@@ -145,13 +147,13 @@ def _site_folder(folder: Path) -> Path:
 
 def patch_locust() -> None:
     """Patch this Locust process if the environment says so; before Streamlab is installed."""
-    _patch({*LOCUST_HOOKS, *INIT_HOOKS, *OPENING_HOOKS, *RARE_LOCUST_HOOKS})
+    _patch(IN_LOCUST)
 
 
 def patch_recorder() -> None:
     """Patch this process if it is a recorder."""
     if "streamlab_plugin.recorder" in sys.orig_argv:
-        _patch({*RECORDER_HOOKS, *RARE_RECORDER_HOOKS})
+        _patch(IN_RECORDER)
 
 
 def _patch(known: set[str]) -> None:
@@ -202,13 +204,6 @@ def _raising(function: Any, name: str, chance: random.Random, plan: dict[str, An
 
 
 if __name__ == "__main__":  # print the hooks that are nowhere any more
-    for known in {
-        *LOCUST_HOOKS,
-        *INIT_HOOKS,
-        *OPENING_HOOKS,
-        *RARE_LOCUST_HOOKS,
-        *RECORDER_HOOKS,
-        *RARE_RECORDER_HOOKS,
-    }:
+    for known in IN_LOCUST | IN_RECORDER:
         if not hasattr(*_place_of(known)):
             print(known)

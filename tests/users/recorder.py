@@ -138,9 +138,9 @@ def run_once(
     }
 
 
-def wait_for(condition: Any) -> None:
-    """Wait until *condition* holds, 5 s at most."""
-    with gevent.Timeout(5):
+def wait_for(condition: Callable[[], Any], limit_s: float = 5.0) -> None:
+    """Wait until *condition* holds; a `gevent.Timeout` ends the script after *limit_s* seconds."""
+    with gevent.Timeout(limit_s):
         while not condition():
             gevent.sleep(0.005)
 
@@ -154,10 +154,3 @@ def hog(seconds: float, after_s: float = 0.0) -> None:
             pass
 
     gevent.spawn_later(after_s, spin)
-
-
-def until(condition: Callable[[], Any], limit_s: float) -> None:
-    """Wait until *condition* holds; a `gevent.Timeout` ends the script after *limit_s* seconds."""
-    with gevent.Timeout(limit_s):
-        while not condition():
-            gevent.sleep(0.01)

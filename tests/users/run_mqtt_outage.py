@@ -15,7 +15,7 @@ from typing import Any
 import gevent
 from locust import task
 from mosquitto import Mosquitto
-from recorder import Bench, until
+from recorder import Bench, wait_for
 
 from streamlab_plugin.users.mqtt import MqttUser
 
@@ -82,13 +82,13 @@ def outage() -> Any:
     result: dict[str, Any] = {}
 
     def disturb() -> None:
-        until(lambda: len(users) == count and all(user.is_connected for user in users), LIMIT_S)
+        wait_for(lambda: len(users) == count and all(user.is_connected for user in users), LIMIT_S)
         gevent.sleep(0.2)
         broker.kill()
         gevent.sleep(1.0)
         started = perf_counter()
         assert broker.start()
-        until(lambda: all(user.is_connected for user in users), LIMIT_S)
+        wait_for(lambda: all(user.is_connected for user in users), LIMIT_S)
         result["reconnected_s"] = perf_counter() - started
         heard = Listener.heard
         gevent.sleep(0.3)

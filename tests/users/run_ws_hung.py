@@ -16,7 +16,7 @@ from typing import Any
 
 import gevent
 from locust import task
-from recorder import Bench, run_once, until
+from recorder import Bench, run_once, wait_for
 
 from streamlab_plugin.users.websocket import WebSocketUser
 
@@ -77,16 +77,16 @@ def hung() -> Any:
     told: dict[str, Any] = {}
 
     def disturb() -> None:
-        until(lambda: len(users) == GIVEN["users"] and all(user.answered_at for user in users), LIMIT_S)
+        wait_for(lambda: len(users) == GIVEN["users"] and all(user.answered_at for user in users), LIMIT_S)
         os.kill(GIVEN["pid"], signal.SIGSTOP)
         stopped, Client.hangs = perf_counter(), True
         gevent.sleep(GIVEN["hang_s"])
-        until(lambda: all(user.noticed_at for user in users), LIMIT_S)
+        wait_for(lambda: all(user.noticed_at for user in users), LIMIT_S)
         told["noticed_s"] = max(user.noticed_at for user in users) - stopped
         if GIVEN["resumes"]:
             os.kill(GIVEN["pid"], signal.SIGCONT)
             resumed = perf_counter()
-            until(lambda: all(user.answered_at > resumed for user in users), LIMIT_S)
+            wait_for(lambda: all(user.answered_at > resumed for user in users), LIMIT_S)
             told["recovered_s"] = perf_counter() - resumed
 
     disturbing = gevent.spawn(disturb)
