@@ -7,54 +7,92 @@ itself. The generated text holds only names made here; keys and bounds come thro
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from streamlab_plugin.privacy.policy import Action
 from streamlab_plugin.privacy.pseudonym import Pseudonyms
 from streamlab_plugin.privacy.scalar import DROPPED, LONGEST_DEGREES, PLAIN_NUMBER, identifier
 from streamlab_plugin.privacy.treatment import Treatment
 
-Apply = Callable[[dict[str, Any]], tuple[list[Any], bool]]
-"""Returns the treated values in the order of the fields, and whether one of them became `DROPPED`."""
 
-# How a value v of each kind is treated; False at the end: it is always stored.
-_TREATMENTS: Mapping[str, tuple[str, bool]] = {
-    "plain": ("", False),
-    "null_id": ("", False),
-    "number": ("if not -N < {v} < N: {v} = odd_number({v})", True),
-    "text": ("if {v} not in clean_texts: {v} = text({v})", False),
-    "id_text": ("{v} = pseudonym({v})", False),
-    "id": ("{v} = pseudonym(identifier({v}))", False),
-    "degrees": ("{v} = bucket({v}) if -D <= {v} <= D else coordinate({v})", True),
-    "coordinate": ("{v} = coordinate({v})", True),
-    "container": ("{v} = value({v}, {a}, 1)", True),
+class Redacted(NamedTuple):
+    """What may be stored of a payload.
+
+    ``keys`` are the kept keys of the top level, sorted, or ``("[]",)`` for an array; ``values`` are
+    theirs. ``schema_hash`` and ``paths`` describe the payload before redaction (see `shape`).
+    """
+
+    keys: tuple[str, ...]
+    values: list[object]
+    schema_hash: str
+    paths: tuple[str, ...]
+
+
+Apply = Callable[[dict[str, Any]], Redacted]
+"""Redacts one payload of the shape it was made for."""
+
+# How a value v of each kind is treated; a treatment without ``thin`` always gives something to store.
+_TREATMENTS: Mapping[str, str] = {
+    "plain": "",
+    "null_id": "",
+    "number": "if not -N < {v} < N and ({v} := odd_number({v})) is DROPPED: thin = True",
+    "text": "if {v} not in clean_texts: {v} = text({v})",
+    "id_text": "{v} = known({v}) or make({v})",
+    "id": "{v} = pseudonym(identifier({v}))",
+    "degrees": "if not -D <= {v} <= D: {v} = coordinate({v}); thin = thin or {v} is DROPPED"
+    "\n    else: {v} = bucket({v})",
+    "coordinate": "if ({v} := coordinate({v})) is DROPPED: thin = True",
+    "container": "if ({v} := value({v}, {a}, 1)) is DROPPED: thin = True",
 }
 
 
 def compile_applier(
-    fields: Mapping[str, tuple[str, Action]], treatment: Treatment, pseudonyms: Pseudonyms
+    fields: Mapping[str, tuple[str, Action]],
+    schema: tuple[str, tuple[str, ...]],
+    uses: list[int],
+    treatment: Treatment,
+    pseudonyms: Pseudonyms,
 ) -> Apply:
-    """Compile the function for *fields*: key to (kind, action), in the order of the result."""
+    """Compile the function for a shape.
+
+    Args:
+        fields: Key to (kind, action), in the order of the result.
+        schema: The shape's hash and paths.
+        uses: One number, to which the function adds one for each payload.
+        treatment: How the values of some kinds are treated.
+        pseudonyms: Makes what replaces ids.
+    """
+    keys, (schema_hash, paths) = tuple(fields), schema
     names: dict[str, Any] = {
-        "N": PLAIN_NUMBER, "D": LONGEST_DEGREES, "DROPPED": DROPPED, "identifier": identifier,
-        "pseudonym": pseudonyms.of, "clean_texts": treatment.clean_texts, "text": treatment.text,
-        "odd_number": treatment.odd_number, "bucket": treatment.bucket, "coordinate": treatment.coordinate,
-        "value": treatment.value, "start": treatment.start,
+        "N": PLAIN_NUMBER, "D": LONGEST_DEGREES, "DROPPED": DROPPED, "identifier": identifier, "uses": uses,
+        "known": pseudonyms.known.get, "make": pseudonyms.make, "pseudonym": pseudonyms.of,
+        "clean_texts": treatment.clean_texts, "text": treatment.text, "odd_number": treatment.odd_number,
+        "bucket": treatment.bucket, "coordinate": treatment.coordinate, "value": treatment.value,
+        "start": treatment.start,
+        # Past the class's own constructor, which takes twice as long.
+        "redacted": partial(tuple.__new__, Redacted), "thinned": partial(_thinned, keys, schema_hash, paths),
+        "K": keys, "H": schema_hash, "P": paths,
     }  # fmt: skip
-    lines = ["def apply(payload):"]
+    lines = ["def apply(payload):", "    uses[0] += 1", "    thin = False"]
     if any(kind == "container" for kind, _action in fields.values()):
         lines.append("    start(len(payload))")
-    droppable = []
     for index, (key, (kind, action)) in enumerate(fields.items()):
         names[f"k{index}"], names[f"a{index}"] = key, action
-        statement, may_drop = _TREATMENTS[kind]
         lines.append(f"    v{index} = payload[k{index}]")
-        if statement:
+        if statement := _TREATMENTS[kind]:
             lines.append("    " + statement.format(v=f"v{index}", a=f"a{index}"))
-        if may_drop:
-            droppable.append(f"v{index} is DROPPED")
     values = ", ".join(f"v{index}" for index in range(len(fields)))
-    lines.append(f"    return [{values}], {' or '.join(droppable) or 'False'}")
+    lines.append(f"    return thinned([{values}]) if thin else redacted((K, [{values}], H, P))")
     exec("\n".join(lines), names)  # noqa: S102 - the text is made of the constants above
     apply: Apply = names["apply"]
     return apply
+
+
+def _thinned(
+    keys: tuple[str, ...], schema_hash: str, paths: tuple[str, ...], values: list[object]
+) -> Redacted:
+    stays = [index for index, value in enumerate(values) if value is not DROPPED]
+    return Redacted(
+        tuple(keys[index] for index in stays), [values[index] for index in stays], schema_hash, paths
+    )

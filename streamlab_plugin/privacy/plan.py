@@ -7,11 +7,11 @@ touch the values that stay.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from streamlab_plugin.privacy.applier import Apply, compile_applier
+from streamlab_plugin.privacy.applier import Apply, Redacted, compile_applier
 from streamlab_plugin.privacy.policy import Action, Policy
 from streamlab_plugin.privacy.pseudonym import Pseudonyms
 from streamlab_plugin.privacy.scalar import DROPPED
@@ -38,26 +38,11 @@ _COUNTED_AS = {
 }
 
 
-class Redacted(NamedTuple):
-    """What may be stored of a payload.
-
-    ``keys`` are the kept keys of the top level, sorted, or ``("[]",)`` for an array; ``values`` are
-    theirs. ``schema_hash`` and ``paths`` describe the payload before redaction (see `shape`).
-    """
-
-    keys: tuple[str, ...]
-    values: list[object]
-    schema_hash: str
-    paths: tuple[str, ...]
-
-
 class _Plan(NamedTuple):
     """What to do with payloads of one shape."""
 
-    keys: tuple[str, ...]
     apply: Apply
     uses: list[int]  # one number: payloads not yet in `Redactor.counts`
-    schema_hash: str
     paths: tuple[str, ...]
     tallies: dict[str, int]  # what one payload adds to the counts
 
@@ -100,7 +85,7 @@ class Redactor:
         """Redact *payload*, a decoded JSON value; it is not changed. A bare scalar is dropped."""
         if type(payload) is dict:
             plan = self._plans.get((*payload, *map(type, payload.values())))
-            return self._apply(plan or self._plan(payload), payload)
+            return (plan or self._plan(payload)).apply(payload)
         return self._redact_other(payload)
 
     def _redact_other(self, payload: object) -> Redacted:
@@ -141,12 +126,11 @@ class Redactor:
         fields = {name: (_kind(payload[name], action), action) for name, action in actions.items()}
         kinds = [kind for kind, _action in fields.values()]
         paths = shape_paths(payload)
+        uses = [0]
         return _Plan(
-            tuple(actions),
-            compile_applier(fields, self._treatment, self._pseudonyms),
-            uses=[0],
-            schema_hash=schema_hash(paths),
-            paths=paths,
+            compile_applier(fields, (schema_hash(paths), paths), uses, self._treatment, self._pseudonyms),
+            uses,
+            paths,
             tallies={
                 name: sum(kinds.count(kind) for kind in counted) for name, counted in _COUNTED_AS.items()
             }
@@ -162,13 +146,6 @@ class Redactor:
         is_dropped = action in (Action.REMOVE, Action.DROP) or type(value) not in SCALARS
         return None if is_dropped else action
 
-    def _apply(self, plan: _Plan, payload: dict[str, object]) -> Redacted:
-        plan.uses[0] += 1
-        values, is_thinned = plan.apply(payload)
-        if is_thinned:
-            return _thinned(plan, values)
-        return Redacted(plan.keys, values, plan.schema_hash, plan.paths)
-
 
 def _kind(value: object, action: Action) -> str:
     """Return how a value under *action* is treated: a key of the applier's treatments."""
@@ -180,13 +157,3 @@ def _kind(value: object, action: Action) -> str:
     if action is Action.HASH:
         return "null_id" if value is None else "id_text" if type(value) is str else "id"
     return "text" if type(value) is str else "number" if is_number else "plain"
-
-
-def _thinned(plan: _Plan, values: list[Any]) -> Redacted:
-    stays = [index for index, value in enumerate(values) if value is not DROPPED]
-    return Redacted(
-        tuple(plan.keys[index] for index in stays),
-        [values[index] for index in stays],
-        plan.schema_hash,
-        plan.paths,
-    )

@@ -17,12 +17,14 @@ from streamlab_plugin.core.errors import ConfigError
 
 KEY_BYTES = 32
 _DIGEST_BYTES = 16
-_GENERATION = 8_192
+_GENERATION = 16_384
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class Pseudonyms:
     """Turn ids into pseudonyms under one key.
+
+    ``known`` holds some that were made before, by value; it is the same object for good.
 
     Args:
         key: 32 random bytes, see `load_key`.
@@ -31,25 +33,26 @@ class Pseudonyms:
     def __init__(self, key: bytes) -> None:
         self._keyed = hashlib.blake2b(key=key, digest_size=_DIGEST_BYTES)
         # Two generations: ids that come back stay known while unique ones pass through.
-        self._known: dict[str, str] = {}
+        self.known: dict[str, str] = {}
         self._older: dict[str, str] = {}
 
     def of(self, value: str) -> str:
         """Return the pseudonym of *value*: keyed BLAKE2b (RFC 7693) of 128 bit, base64url, 22 characters."""
-        known = self._known.get(value)
-        return self._make(value) if known is None else known
+        return self.known.get(value) or self.make(value)
 
-    def _make(self, value: str) -> str:
+    def make(self, value: str) -> str:
+        """Return the pseudonym of a value that is not `known`."""
         pseudonym = self._older.get(value)
         if pseudonym is None:
             # A keyed state that is copied costs a quarter of an HMAC-SHA256; this runs for every new id.
             state = self._keyed.copy()
             state.update(value.encode("utf-8", "surrogatepass"))
             pseudonym = b2a_base64(state.digest(), newline=False).translate(_URL_SAFE, b"=").decode("ascii")
-        if len(self._known) >= _GENERATION:
-            self._older, self._known = self._known, {}
+        if len(self.known) >= _GENERATION:
+            self._older = self.known.copy()
+            self.known.clear()
         if len(value) <= 256:
-            self._known[value] = pseudonym
+            self.known[value] = pseudonym
         return pseudonym
 
 

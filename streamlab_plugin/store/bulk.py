@@ -72,9 +72,10 @@ def _full(day: int, process: int, row: Any) -> tuple[Any, ...]:
 
 
 def _lean(day: int, process: int, row: Any) -> tuple[Any, ...]:
+    seq, series, started_at, latency_ms, size_bytes, shape, payload, outcome, status, correlation_id = row
     return (
-        day, process, row[0], row[1].id, row[2], row[3], row[4], row[5] and row[5].id, row[6], row[7], row[8],
-        row[9],
+        day, process, seq, series.id, started_at, latency_ms, size_bytes, shape and shape.id, payload,
+        outcome, status, correlation_id,
     )  # fmt: skip
 
 

@@ -10,7 +10,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 def insert(connection: Connection, table: Table) -> Any:
     """Return an INSERT on *table* with `on_conflict_do_nothing` and `on_conflict_do_update`."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    return insert_into(table, connection.dialect.name)
+
+
+def insert_into(table: Table, dialect: str) -> Any:
+    """Return what `insert` does, for the *dialect* of that name."""
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 def replace(connection: Connection, table: Table, values: dict[str, Any]) -> Any:

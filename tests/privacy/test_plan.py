@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamlab_plugin.privacy.plan import PLAN_LIMIT, Redacted, Redactor
+from streamlab_plugin.privacy.applier import Redacted
+from streamlab_plugin.privacy.plan import PLAN_LIMIT, Redactor
 from streamlab_plugin.privacy.policy import Action, Policy, parse_policy
 from streamlab_plugin.privacy.pseudonym import Pseudonyms
 
