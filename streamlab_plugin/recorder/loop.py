@@ -33,7 +33,7 @@ from streamlab_plugin.store.spool import Spool
 logger = logging.getLogger(__name__)
 
 WRITE_EVERY_S = 0.1
-WRITE_ROWS = 5_000
+WRITE_ROWS = 10_000
 # Batches of one transaction, at most.
 MOST_WRITES = 1_024
 # While a write takes long, the next one is larger instead of more frequent.
