@@ -7,6 +7,7 @@ most texts need nothing else.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import datetime
 from functools import lru_cache
@@ -14,13 +15,16 @@ from functools import lru_cache
 import re2
 
 from streamlab_plugin.privacy.identity import IDENTITIES
+from streamlab_plugin.privacy.layers import HINT, layers
 from streamlab_plugin.privacy.secret import OPAQUE, SECRETS
 from streamlab_plugin.privacy.snippet import SNIPPET
 
 TEXT_LIMIT = 4096
 UNREADABLE = "[unreadable]"
+ENCODED = "[encoded]"
 
 _CUT = "…"
+_SPACES = re.compile(r"(\s+)")
 _WORD_LIMIT = 256
 
 # In the order in which they must run: a quoted body or a token may contain what looks like anything else.
@@ -28,7 +32,11 @@ _PATTERNS = (SNIPPET, *SECRETS, *IDENTITIES, OPAQUE)
 _SCAN = re2.Set.SearchSet()
 for _pattern in _PATTERNS:
     _SCAN.Add(_pattern.text)
+# Not a finding by itself: words behind which there may be one.
+_SCAN.Add(HINT)
+_HINT_INDEX = len(_PATTERNS)
 _SCAN.Compile()
+_MAYBE_ENCODED = re2.compile(HINT)
 
 
 def clean_text(text: str) -> str:
@@ -50,8 +58,10 @@ def is_clean(text: str) -> bool:
     if is_timestamp(text):
         return True
     try:
-        if text.isascii() and len(text) <= TEXT_LIMIT and not _SCAN.Match(text):
-            return True
+        if text.isascii() and len(text) <= TEXT_LIMIT:
+            found = _SCAN.Match(text)
+            if not found or (found == [_HINT_INDEX] and _without_encoded(text) == text):
+                return True
     except Exception:  # noqa: BLE001 - cannot be read, so not known to be clean
         return False
     return clean_text(text) == text
@@ -87,12 +97,31 @@ def _clean(text: str) -> str:
 
 def _replaced(text: str) -> str:
     data: bytes = text.encode()
-    found = _SCAN.Match(data)
-    if not found:
-        return text
-    for index in sorted(found):
-        data = _PATTERNS[index].replace(data)
-    return data.decode()
+    found = sorted(_SCAN.Match(data) or ())
+    for index in found:
+        if index != _HINT_INDEX:
+            data = _PATTERNS[index].replace(data)
+    return _without_encoded(data.decode()) if _HINT_INDEX in found else text if not found else data.decode()
+
+
+def _without_encoded(text: str) -> str:
+    """Replace the words that hold something personal once their escapes and encodings are undone."""
+    words = _SPACES.split(text)
+    changed = [
+        ENCODED if _MAYBE_ENCODED.search(word) is not None and _hides_something(word) else word
+        for word in words
+    ]
+    return "".join(changed) if changed != words else text
+
+
+def _hides_something(word: str) -> bool:
+    for inner in layers(word):
+        folded = inner if inner.isascii() else "".join(map(_fold, inner))
+        data: bytes = folded.encode(errors="replace")
+        for index in _SCAN.Match(data) or ():
+            if index != _HINT_INDEX and _PATTERNS[index].replace(data) != data:
+                return True
+    return False
 
 
 @lru_cache(maxsize=4096)

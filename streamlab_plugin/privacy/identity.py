@@ -89,8 +89,12 @@ def _is_word(char: bytes) -> bool:
     return char.isalnum() or char == b"_"
 
 
+# Whose directory it is says who works here.
+_HOME = r"(?:/home|/Users|\b[A-Za-z]:\\+Users)[/\\]+[^/\\\s:\"',;)]+"
+
 # In the order in which they must run: an IBAN or a UUID contains what looks like a number.
 IDENTITIES = (
+    always(_HOME, b"~"),
     always(_EMAIL, b"[email]"),
     always(_UUID, b"{uuid}"),
     judged(_IBAN, _judge_iban),

@@ -1,0 +1,64 @@
+"""What a word says once its escapes and encodings are undone: percent, HTML, backslash, base64."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import re
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import unquote
+
+# Words that may hold something else: a hint for RE2, which looks at every text.
+HINT: Final = (
+    r"%[0-9A-Fa-f]{2}|&(?:#[0-9]+|#[xX][0-9a-fA-F]+|[A-Za-z]+);|\\[uU][0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}"
+    r"|[A-Za-z0-9+/_-]{12,}"
+)
+DEPTH_LIMIT: Final = 3
+_MOST_LAYERS = 16
+_LONGEST = 4096
+
+_BACKSLASHED = re.compile(r"\\(?:[uU]([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
+_URL_SAFE = str.maketrans("-_", "+/")
+
+
+def layers(word: str) -> Iterator[str]:
+    """Yield what *word* becomes when what it is wrapped in is taken off, at most `DEPTH_LIMIT` times."""
+    pending = [(word, 0)]
+    seen = {word}
+    for text, depth in pending:
+        if depth >= DEPTH_LIMIT or len(text) > _LONGEST:
+            continue
+        for inner in _undone(text):
+            if inner not in seen and len(seen) <= _MOST_LAYERS:
+                seen.add(inner)
+                pending.append((inner, depth + 1))
+                yield inner
+
+
+def _undone(text: str) -> Iterator[str]:
+    if "%" in text:
+        yield unquote(text, errors="replace")
+    if "&" in text:
+        yield html.unescape(text)
+    if "\\" in text:
+        yield _BACKSLASHED.sub(lambda match: chr(int(match.group(1) or match.group(2), 16)), text)
+    for match in _BASE64.finditer(text):
+        decoded = _from_base64(match.group())
+        if decoded is not None:
+            yield decoded
+
+
+def _from_base64(word: str) -> str | None:
+    """Return the text that *word* is in base64 (RFC 4648, both alphabets), or None."""
+    bare = word.rstrip("=")
+    if bare.isalpha() and (bare.islower() or bare.isupper()):
+        return None  # an ordinary long word
+    try:
+        raw = base64.b64decode(bare.translate(_URL_SAFE) + "=" * (-len(bare) % 4), validate=True)
+        text = raw.decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return text if all(char.isprintable() or char in "\r\n\t" for char in text) else None
