@@ -20,7 +20,8 @@ from streamlab_plugin.core.errors import ConfigError
 from streamlab_plugin.core.wording import shown
 from streamlab_plugin.detect.judge import compile_rules
 from streamlab_plugin.detect.rule import parse_rules
-from streamlab_plugin.privacy.policy import extended_policy, parse_policy
+from streamlab_plugin.privacy.masking import reducer
+from streamlab_plugin.privacy.policy import ALLOW_UNSAFE, extended_policy, parse_policy
 from streamlab_plugin.slo.objective import parse_objectives
 
 if TYPE_CHECKING:
@@ -62,6 +63,13 @@ class Settings:
         """Whether a document is the packaged default."""
         return self.sources[kind] == packaged("rules") / _KINDS[kind][1]
 
+    def error_reducer(self) -> Callable[[str], str]:
+        """Return what makes of a cleaned error text what may be shown of it."""
+        policy = parse_policy(self.documents["privacy"])
+        lines = (packaged("rules") / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
+        words = {word for line in lines if not line.startswith("#") for word in line.split()}
+        return reducer(policy.error_texts, words | policy.vocabulary)
+
     def body(self) -> bytes:
         """Return what belongs to a run as JSON: the documents, no secrets."""
         return json.dumps(self.documents, sort_keys=True, ensure_ascii=False).encode()
@@ -78,6 +86,7 @@ def load(options: Mapping[str, Any] | None = None, environment: Mapping[str, str
 
     Args:
         options: Values by kind (``privacy``, ``rules``, ``slo``) from the command line; None means not given.
+            ``allow_unsafe``: the policy may keep what is always removed.
         environment: The process's environment.
 
     Raises:
@@ -92,7 +101,7 @@ def load(options: Mapping[str, Any] | None = None, environment: Mapping[str, str
             source = own_path.parent / Path(own[kind]).expanduser()
         else:
             source = packaged("rules") / default
-        documents[kind] = _document(kind, source, parse)
+        documents[kind] = _document(kind, source, parse, is_unsafe=bool((options or {}).get(ALLOW_UNSAFE)))
         sources[kind] = source
     return Settings(database_url(environment), _key_file(own, environment), documents, sources)
 
@@ -139,7 +148,7 @@ def _check_own(data: object) -> Mapping[str, Any]:
     return data
 
 
-def _document(kind: str, path: Path, parse: Callable[[object], object]) -> Any:
+def _document(kind: str, path: Path, parse: Callable[[object], object], *, is_unsafe: bool) -> Any:
     """Read a document and let its room check it; ``extends: default`` puts the packaged one underneath."""
     kept: dict[str, Any] = {}
 
@@ -150,12 +159,28 @@ def _document(kind: str, path: Path, parse: Callable[[object], object]) -> Any:
             own = {key: value for key, value in data.items() if key != "extends"}
             default = _plain(packaged("rules") / _KINDS[kind][1])
             data = extended_policy(default, own) if kind == "privacy" else _merged(default, own)
+        if kind == "privacy" and isinstance(data, dict):
+            data = _allowing(data) if is_unsafe else _not_allowing(data)
         parse(data)
         kept["data"] = data
         return data
 
     read_document(path, check)
     return kept["data"]
+
+
+def _allowing(policy: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_not_allowing(policy), ALLOW_UNSAFE: True}
+
+
+def _not_allowing(policy: Mapping[str, Any]) -> Mapping[str, Any]:
+    if ALLOW_UNSAFE in policy:
+        raise ConfigError(
+            f"{ALLOW_UNSAFE} is no key of a policy",
+            path=(ALLOW_UNSAFE,),
+            remedy="whoever starts the test allows it, with --allow-unsafe",
+        )
+    return policy
 
 
 def _merged(base: Any, own: Mapping[str, Any]) -> Any:
@@ -178,7 +203,7 @@ def _plain(path: Path) -> Any:
     return read_document(path, lambda data: data)
 
 
-def read_scenario(path: Path) -> Scenario:
+def read_scenario(path: Path, *, allow_unsafe: bool = False) -> Scenario:
     """Read a scenario, YAML or (in a file named ``*.json``) JSON.
 
     Raises:
@@ -187,7 +212,12 @@ def read_scenario(path: Path) -> Scenario:
     # Most runs have none, and every Locust process reads this module.
     from streamlab_plugin.scenario.document import parse_scenario
 
-    return read_document(path, lambda data: parse_scenario(data, parse_policy))
+    check = _parse_unsafe if allow_unsafe else parse_policy
+    return read_document(path, lambda data: parse_scenario(data, check))
+
+
+def _parse_unsafe(data: object) -> object:
+    return parse_policy({**data, ALLOW_UNSAFE: True} if isinstance(data, dict) else data)
 
 
 def read_document(path: Path, check: Callable[[object], T]) -> T:

@@ -48,12 +48,13 @@ class Gate:
 
     Args:
         handover: Where raw records go; its ``dropped`` counts by reason belong to the open stream.
+        reduce: Makes of a cleaned error text what may be known of it.
     """
 
-    def __init__(self, handover: Handover) -> None:
+    def __init__(self, handover: Handover, reduce: Callable[[str], str]) -> None:
         self._handover = handover
         self._put = handover.put
-        self._cleaner = ExceptionCleaner()
+        self._cleaner = ExceptionCleaner(reduce)
         self._names: dict[object, str] = {}
         self._fire: Callable[..., None] = _no_hook
         self._fire_user_error: Callable[..., None] = _no_hook

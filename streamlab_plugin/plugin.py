@@ -26,6 +26,7 @@ from locust.runners import MasterRunner, WorkerRunner
 from streamlab_plugin import config, preflight
 from streamlab_plugin.core.errors import EXIT_NO_VERDICT, StreamlabError
 from streamlab_plugin.privacy.log import install_cleaning
+from streamlab_plugin.privacy.policy import ALLOW_UNSAFE
 from streamlab_plugin.session import VERDICT_S, Session
 from streamlab_plugin.store.url import fingerprint
 from streamlab_plugin.users import clock_offset, closing
@@ -82,6 +83,10 @@ def add_options(parser: Any, **_arguments: Any) -> None:
             f"--streamlab-{kind}", metavar="FILE", default=None, help=text, include_in_web_ui=False,
             env_var=f"LOCUST_STREAMLAB_{kind.upper()}",
         )  # fmt: skip
+    parser.add_argument(
+        "--streamlab-allow-unsafe", action="store_true", default=False, include_in_web_ui=False,
+        help="let the privacy policy keep what is always removed; recorded in the run",
+    )  # fmt: skip
 
 
 def guarded(listener: Callable[..., None]) -> Callable[..., None]:
@@ -148,10 +153,10 @@ class Plugin:
     def _prepare(self, environment: Any, runner: Any) -> Session:
         """Build the session and put the gate in place, without giving way to another greenlet."""
         if self._session is None:
-            install_cleaning()
             options = environment.parsed_options or Namespace()
-            chosen = {kind: getattr(options, f"streamlab_{kind}", None) for kind in _OPTIONS}
+            chosen = {kind: getattr(options, f"streamlab_{kind}", None) for kind in (*_OPTIONS, ALLOW_UNSAFE)}
             settings = config.load(chosen)
+            install_cleaning(settings.error_reducer())
             self._slo_is_chosen = not settings.is_packaged("slo")
             self._environment = environment
             self._session = Session(

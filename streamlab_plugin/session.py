@@ -49,7 +49,7 @@ class Session:
         self.role = role
         self.run: str | None = None
         self._handover = Handover(encode_into)
-        self.gate = Gate(self._handover)
+        self.gate = Gate(self._handover, settings.error_reducer())
         self._database = fingerprint(settings.database_url)
         path = socket_path(self._database)
         # The recorder may be started from another directory: it gets absolute places.

@@ -35,7 +35,7 @@ class Bench:
     def __init__(self, handover: Handover | None = None) -> None:
         self.events = SimpleNamespace(request=Hook(), user_error=Hook())
         self.handover = Handover(encode_into) if handover is None else handover
-        self.gate = Gate(self.handover)
+        self.gate = Gate(self.handover, lambda text: text)
         self.gate.install(self.events)
         self.gate.open()
         self.seen: list[dict[str, Any]] = []
@@ -208,7 +208,7 @@ class TestInstall:
 
     def test_the_first_gate_stays(self, bench: Bench) -> None:
         """A second one does not shadow it, so nothing is counted twice."""
-        Gate(Handover(encode_into)).install(bench.events)
+        Gate(Handover(encode_into), lambda text: text).install(bench.events)
         assert bench.gate is gates.of(SimpleNamespace(events=bench.events))
 
     def test_without_a_gate_there_is_none(self) -> None:

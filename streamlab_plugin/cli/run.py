@@ -38,6 +38,8 @@ EXTRA_S = 90.0
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="Locust workers.")
 @click.option("--slo", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Objectives instead of those that the scenario expects.")  # fmt: skip
+@click.option("--allow-unsafe", is_flag=True,
+              help="Let policy and scenario keep what is always removed; recorded in the run.")  # fmt: skip
 @click.option("--output", metavar="FILE", type=click.Path(dir_okay=False),
               help="Write the results file of the run here.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would be done, and do nothing.")
@@ -50,6 +52,7 @@ def run(
     rate: float | None,
     processes: int,
     slo: Path | None,
+    allow_unsafe: bool,
     output: str | None,
     dry_run: bool,
 ) -> None:
@@ -59,12 +62,12 @@ def run(
     """
     if (which is None) == (protocol is None):
         raise click.UsageError("give --scenario FILE, or --protocol with --endpoint")
-    changes = Changes(endpoints, duration_s, connections, rate)
+    changes = Changes(endpoints, duration_s, connections, rate, allow_unsafe)
     if protocol is not None:
         document = from_options(protocol, changes)
     else:
         document = from_file(packaged_or_file(which or ""), changes)
-    plan = write_plan(document, FOLDER, slo)
+    plan = write_plan(document, FOLDER, slo, allow_unsafe=allow_unsafe)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{plan.scenario.name}[/bold]")
     for line in describe(plan.scenario):
@@ -97,6 +100,8 @@ def _start(plan: Plan, url: str, processes: int) -> subprocess.Popen[bytes]:
     ]  # fmt: skip
     if plan.privacy is not None:
         arguments += ["--streamlab-privacy", str(plan.privacy)]
+    if plan.allows_unsafe:
+        arguments.append("--streamlab-allow-unsafe")
     if processes > 1:
         # A port of its own: workers of another test on this machine would join this one.
         port = str(_free_port())

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from streamlab_plugin import config
 from streamlab_plugin.core.errors import ConfigError
+from streamlab_plugin.privacy.policy import ALLOW_UNSAFE, extended_policy
 from streamlab_plugin.scenario.document import COMMON
 from streamlab_plugin.scenario.keys import spellings
 from streamlab_plugin.scenario.scenario import Scenario
@@ -34,6 +35,7 @@ class Changes:
     duration_s: float | None = None
     connections: int | None = None
     rate: float | None = None
+    allow_unsafe: bool = False
 
     def keys(self) -> dict[str, Any]:
         """Return the scenario's keys that are changed."""
@@ -53,6 +55,7 @@ class Plan:
     folder: Path
     slo: Path
     privacy: Path | None
+    allows_unsafe: bool
 
     @property
     def scenario_file(self) -> Path:
@@ -66,7 +69,9 @@ def from_file(path: Path, changes: Changes) -> dict[str, Any]:
     Raises:
         ConfigError: The file is no scenario, or has no part for an endpoint.
     """
-    config.read_scenario(path)  # so that a mistake in it is shown with its line
+    config.read_scenario(
+        path, allow_unsafe=changes.allow_unsafe
+    )  # so that a mistake in it is shown with its line
     document: dict[str, Any] = dict(config.read_document(path, lambda data: data))  # type: ignore[call-overload]
     for name, value in changes.keys().items():
         _replace(document, name, value)
@@ -98,20 +103,23 @@ def from_options(protocol: str, changes: Changes) -> dict[str, Any]:
     }
 
 
-def write_plan(document: Mapping[str, Any], folder: Path, slo: Path | None) -> Plan:
+def write_plan(
+    document: Mapping[str, Any], folder: Path, slo: Path | None, *, allow_unsafe: bool = False
+) -> Plan:
     """Write what Locust will be started with, and return it.
 
     Args:
         document: The scenario.
         folder: Where the files go.
         slo: Objectives instead of those that the scenario expects.
+        allow_unsafe: The redaction rules may keep what is always removed.
 
     Raises:
-        ConfigError: The document is no scenario.
+        ConfigError: The document is no scenario, or the configured policy is none.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "scenario.json").write_text(json.dumps(document, indent=2, default=str) + "\n")
-    scenario = config.read_scenario(folder / "scenario.json")
+    scenario = config.read_scenario(folder / "scenario.json", allow_unsafe=allow_unsafe)
     privacy = None
     if slo is None:
         slo = folder / "slo.json"
@@ -119,8 +127,10 @@ def write_plan(document: Mapping[str, Any], folder: Path, slo: Path | None) -> P
     if scenario.pii_redaction_rules:
         privacy = folder / "privacy.json"
         rules = {name: list(fields) for name, fields in scenario.pii_redaction_rules.items()}
-        privacy.write_text(json.dumps({"extends": "default", **rules}, indent=2) + "\n")
-    return Plan(scenario, folder, slo, privacy)
+        configured = config.load({ALLOW_UNSAFE: allow_unsafe}).documents["privacy"]
+        merged = extended_policy({key: configured[key] for key in configured if key != ALLOW_UNSAFE}, rules)
+        privacy.write_text(json.dumps(merged, indent=2) + "\n")
+    return Plan(scenario, folder, slo, privacy, allow_unsafe)
 
 
 def objectives(scenario: Scenario) -> dict[str, Any]:

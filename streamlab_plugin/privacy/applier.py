@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from streamlab_plugin.privacy.policy import Action
+from streamlab_plugin.privacy.bucket import LONGEST_DEGREES, rounder
+from streamlab_plugin.privacy.pair import Pair
+from streamlab_plugin.privacy.policy import Decision
 from streamlab_plugin.privacy.pseudonym import Pseudonyms
-from streamlab_plugin.privacy.scalar import DROPPED, LONGEST_DEGREES, PLAIN_NUMBER, identifier
+from streamlab_plugin.privacy.scalar import DROPPED, PLAIN_NUMBER, identifier
 from streamlab_plugin.privacy.treatment import Treatment
 
 
@@ -40,15 +42,17 @@ _TREATMENTS: Mapping[str, str] = {
     "text": "if {v} not in clean_texts: {v} = text({v})",
     "id_text": "{v} = known({v}) or make({v})",
     "id": "{v} = pseudonym(identifier({v}))",
-    "degrees": "if not -D <= {v} <= D: {v} = coordinate({v}); thin = thin or {v} is DROPPED"
-    "\n    else: {v} = bucket({v})",
-    "coordinate": "if ({v} := coordinate({v})) is DROPPED: thin = True",
-    "container": "if ({v} := value({v}, {a}, 1)) is DROPPED: thin = True",
+    "degrees": "if not -D <= {v} <= D: {v} = coarse({v}, {d}); thin = thin or {v} is DROPPED"
+    "\n    else: {v} = {r}({v})",
+    "coarse": "if ({v} := coarse({v}, {d})) is DROPPED: thin = True",
+    "paired": "if ({v} := paired({v}, payload[PN], {d}, PAIR, 1)) is DROPPED: thin = True",
+    "container": "if ({v} := value({v}, {d}, 1)) is DROPPED: thin = True",
 }
 
 
 def compile_applier(
-    fields: Mapping[str, tuple[str, Action]],
+    fields: Mapping[str, tuple[str, Decision]],
+    pair: Pair | None,
     schema: tuple[str, tuple[str, ...]],
     uses: list[int],
     treatment: Treatment,
@@ -57,7 +61,8 @@ def compile_applier(
     """Compile the function for a shape.
 
     Args:
-        fields: Key to (kind, action), in the order of the result.
+        fields: Key to (kind, decision), in the order of the result.
+        pair: Which fields are a name and its value.
         schema: The shape's hash and paths.
         uses: One number, to which the function adds one for each payload.
         treatment: How the values of some kinds are treated.
@@ -68,20 +73,22 @@ def compile_applier(
         "N": PLAIN_NUMBER, "D": LONGEST_DEGREES, "DROPPED": DROPPED, "identifier": identifier, "uses": uses,
         "known": pseudonyms.known.get, "make": pseudonyms.make, "pseudonym": pseudonyms.of,
         "clean_texts": treatment.clean_texts, "text": treatment.text, "odd_number": treatment.odd_number,
-        "bucket": treatment.bucket, "coordinate": treatment.coordinate, "value": treatment.value,
-        "start": treatment.start,
+        "coarse": treatment.coarse, "paired": treatment.paired, "value": treatment.value,
+        "start": treatment.start, "PAIR": pair, "PN": pair and pair.name,
         # Past the class's own constructor, which takes twice as long.
         "redacted": partial(tuple.__new__, Redacted), "thinned": partial(_thinned, keys, schema_hash, paths),
         "K": keys, "H": schema_hash, "P": paths,
     }  # fmt: skip
     lines = ["def apply(payload):", "    uses[0] += 1", "    thin = False"]
-    if any(kind == "container" for kind, _action in fields.values()):
+    if any(kind in ("container", "paired") for kind, _decision in fields.values()):
         lines.append("    start(len(payload))")
-    for index, (key, (kind, action)) in enumerate(fields.items()):
-        names[f"k{index}"], names[f"a{index}"] = key, action
+    for index, (key, (kind, decision)) in enumerate(fields.items()):
+        names[f"k{index}"], names[f"d{index}"] = key, decision
+        if kind == "degrees" and decision.bucket is not None:
+            names[f"r{index}"] = rounder(decision.bucket.size)
         lines.append(f"    v{index} = payload[k{index}]")
         if statement := _TREATMENTS[kind]:
-            lines.append("    " + statement.format(v=f"v{index}", a=f"a{index}"))
+            lines.append("    " + statement.format(v=f"v{index}", d=f"d{index}", r=f"r{index}"))
     values = ", ".join(f"v{index}" for index in range(len(fields)))
     lines.append(f"    return thinned([{values}]) if thin else redacted((K, [{values}], H, P))")
     exec("\n".join(lines), names)  # noqa: S102 - the text is made of the constants above

@@ -8,6 +8,7 @@ subclass of its class that carries the clean texts and no other attribute.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from streamlab_plugin.privacy.detector import clean_text
@@ -26,9 +27,14 @@ class CleanError(NamedTuple):
 
 
 class ExceptionCleaner:
-    """Replace exceptions by clean ones; bounded caches, one instance per Locust process."""
+    """Replace exceptions by clean ones; bounded caches, one instance per Locust process.
 
-    def __init__(self) -> None:
+    Args:
+        reduce: Makes of a cleaned text what may be known of it, see `masking.reducer`.
+    """
+
+    def __init__(self, reduce: Callable[[str], str]) -> None:
+        self._reduce = reduce
         self._classes: dict[type[BaseException], type[BaseException]] = {}
         self._texts: dict[str, str] = {}
 
@@ -39,21 +45,30 @@ class ExceptionCleaner:
         """
         if isinstance(error, BaseException):
             kind = type(error)
-            message = self._text(_safely(str, error))
-            shown = self._instance(kind, message, self._text(_safely(repr, error)))
+            message = self._text(_safely(str, error)) or _code(error)
+            shown = self._instance(kind, message, self._representation(kind.__name__, error, message))
             return CleanError(shown, kind.__name__, message, _is_timeout(kind))
         if isinstance(error, (enum.Enum, int)) and not isinstance(error, str):
             name = error.name if isinstance(error, enum.Enum) else str(error)
             return CleanError(error, type(error).__name__, name, False)
-        message = self._text(_safely(str, error))
-        return CleanError(message, "Error", message, "timed out" in message.lower())
+        raw = _safely(str, error)
+        message = self._text(raw)
+        return CleanError(message, "Error", message, "timed out" in raw.lower())
+
+    def _representation(self, name: str, error: BaseException, message: str) -> str:
+        """Return how the exception shows itself; the class's name stays, the rest is a text like others."""
+        raw = _safely(repr, error)
+        if not raw.startswith(name):
+            return self._text(raw) or f"{name}({message})"
+        rest = self._text(raw[len(name) :])
+        return name + rest if rest else f"{name}({message})"
 
     def _text(self, raw: str) -> str:
         found = self._texts.get(raw)
         if found is None:
             if len(self._texts) >= _CACHE_LIMIT:
                 self._texts.clear()
-            found = self._texts[raw] = clean_text(raw)[:TEXT_LIMIT]
+            found = self._texts[raw] = self._reduce(clean_text(raw))[:TEXT_LIMIT]
         return found
 
     def _instance(self, kind: type[BaseException], message: str, representation: str) -> BaseException:
@@ -73,6 +88,24 @@ def _safely(render: type[str] | object, error: object) -> str:
         return str(error) if render is str else repr(error)
     except Exception:  # noqa: BLE001 - a class may fail to print itself
         return f"<{type(error).__name__}>"
+
+
+def _code(error: BaseException) -> str:
+    """Return the number by which an error is known, for those whose text says nothing."""
+    for name in ("errno", "sqlstate", "status_code", "status", "code", "reason_code"):
+        code = _attribute(error, name)
+        if isinstance(code, int) and not isinstance(code, bool) and 0 <= code < 100_000:
+            return f"code {int(code)}"
+        if name == "sqlstate" and isinstance(code, str) and len(code) == 5 and code.isalnum():
+            return f"code {code}"
+    return ""
+
+
+def _attribute(error: BaseException, name: str) -> object:
+    try:
+        return getattr(error, name, None)
+    except Exception:  # noqa: BLE001 - a class may fail to tell
+        return None
 
 
 def _is_timeout(kind: type[BaseException]) -> bool:

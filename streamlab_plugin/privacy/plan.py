@@ -1,4 +1,4 @@
-"""Redaction of payloads by plans compiled once per shape.
+"""Redaction of payloads by plans compiled once per endpoint's policy and shape.
 
 Test payloads come in few shapes. What follows from the keys and types alone (which fields stay, in which
 order, how each is treated, the schema hash) is worked out at the first payload of a shape; the others only
@@ -12,7 +12,8 @@ from typing import NamedTuple
 import msgspec
 
 from streamlab_plugin.privacy.applier import Apply, Redacted, compile_applier
-from streamlab_plugin.privacy.policy import Action, Policy
+from streamlab_plugin.privacy.pair import find_pair
+from streamlab_plugin.privacy.policy import Action, Decision, Policy
 from streamlab_plugin.privacy.pseudonym import Pseudonyms
 from streamlab_plugin.privacy.scalar import DROPPED
 from streamlab_plugin.privacy.shape import (
@@ -24,17 +25,19 @@ from streamlab_plugin.privacy.shape import (
     shape_key,
     shape_paths,
 )
-from streamlab_plugin.privacy.treatment import SCALARS, Treatment
+from streamlab_plugin.privacy.treatment import COUNTS, SCALARS, Treatment
 
 PLAN_LIMIT = 4096
+ENDPOINT_LIMIT = 5_000
 
 _CACHEABLE_SIZE = 512  # nodes of a shape
 _ARRAY_KEYS = ("[]",)
-# Which kinds of value are counted as what; containers count what is in them.
+_NO_FIELD = Decision(Action.DROP, None, "a value without a name")
+# Which kinds of value are counted as what; containers and pairs count what is in them.
 _COUNTED_AS = {
     "kept": ("plain", "number", "text"),
     "hashed": ("null_id", "id_text", "id"),
-    "bucketed": ("degrees", "coordinate"),
+    "bucketed": ("degrees", "coarse"),
 }
 
 
@@ -51,15 +54,17 @@ class Redactor:
     """Redact decoded JSON payloads under one policy. For one thread.
 
     Args:
-        policy: What the names of fields decide.
+        policy: What the names of fields decide, endpoint by endpoint.
         pseudonyms: Makes what replaces ids.
     """
 
     def __init__(self, policy: Policy, pseudonyms: Pseudonyms) -> None:
-        self._treatment = Treatment(policy, pseudonyms)
+        self._policy = policy
         self._pseudonyms = pseudonyms
+        self._counts = dict.fromkeys(COUNTS, 0)
         self._decode = msgspec.json.Decoder().decode
-        self._plans: dict[object, _Plan] = {}
+        self._sections: dict[int, Section] = {}  # by the identity of their policy
+        self._by_endpoint: dict[str, Section] = {}
 
     @property
     def counts(self) -> dict[str, int]:
@@ -68,21 +73,50 @@ class Redactor:
         ``scrubbed`` are kept strings that the scan changed. A removed subtree counts as one dropped field.
         Read it per batch, not per record: it adds up the uses of all known shapes.
         """
+        for section in self._sections.values():
+            section.add_up()
+        return self._counts
+
+    def redact_json(self, raw: bytes | str, endpoint: str = "") -> Redacted | None:
+        """Redact the JSON text *raw*; None, counted as failed, when anything goes wrong. Never raises."""
+        try:
+            section = self._by_endpoint.get(endpoint) or self._section(endpoint)
+            return section.redact(self._decode(raw))
+        except Exception:  # noqa: BLE001 - fails closed: metadata only
+            self._counts["failed"] += 1
+            return None
+
+    def redact(self, payload: object, endpoint: str = "") -> Redacted:
+        """Redact *payload*, a decoded JSON value; it is not changed. A bare scalar is dropped."""
+        return (self._by_endpoint.get(endpoint) or self._section(endpoint)).redact(payload)
+
+    def _section(self, endpoint: str) -> Section:
+        policy = self._policy.at(endpoint)
+        section = self._sections.get(id(policy))
+        if section is None:
+            section = self._sections[id(policy)] = Section(policy, self._pseudonyms, self._counts)
+        if len(self._by_endpoint) >= ENDPOINT_LIMIT:
+            self._by_endpoint.clear()
+        self._by_endpoint[endpoint] = section
+        return section
+
+
+class Section:
+    """Redact the payloads of the endpoints that share one policy."""
+
+    def __init__(self, policy: Policy, pseudonyms: Pseudonyms, counts: dict[str, int]) -> None:
+        self._treatment = Treatment(policy, pseudonyms, counts)
+        self._pseudonyms = pseudonyms
+        self._plans: dict[object, _Plan] = {}
+
+    def add_up(self) -> None:
+        """Add what the plans did since the last call to the counts."""
         for plan in self._plans.values():
             if plan.uses[0]:
                 self._count(plan)
-        return self._treatment.counts
-
-    def redact_json(self, raw: bytes | str) -> Redacted | None:
-        """Redact the JSON text *raw*; None, counted as failed, when anything goes wrong. Never raises."""
-        try:
-            return self.redact(self._decode(raw))
-        except Exception:  # noqa: BLE001 - fails closed: metadata only
-            self._treatment.counts["failed"] += 1
-            return None
 
     def redact(self, payload: object) -> Redacted:
-        """Redact *payload*, a decoded JSON value; it is not changed. A bare scalar is dropped."""
+        """See `Redactor.redact`."""
         if type(payload) is dict:
             plan = self._plans.get((*payload, *map(type, payload.values())))
             return (plan or self._plan(payload)).apply(payload)
@@ -91,7 +125,7 @@ class Redactor:
     def _redact_other(self, payload: object) -> Redacted:
         paths = shape_paths(payload)
         self._treatment.start(1)
-        value = self._treatment.value(payload, Action.DROP, 0)
+        value = self._treatment.value(payload, _NO_FIELD, 0)
         if value is DROPPED:
             return Redacted((), [], schema_hash(paths), paths)
         return Redacted(_ARRAY_KEYS, [value], schema_hash(paths), paths)
@@ -118,42 +152,48 @@ class Redactor:
 
     def _compile(self, payload: dict[str, object]) -> _Plan:
         names = [name for name in list(payload)[:NODE_LIMIT] if isinstance(name, str)]
-        actions = {
-            name: action
+        decisions = {
+            name: decision
             for name in sorted(names)
-            if (action := self._stored_action(name, payload[name])) is not None
+            if (decision := self._stored(name, payload[name])) is not None
         }
-        fields = {name: (_kind(payload[name], action), action) for name, action in actions.items()}
-        kinds = [kind for kind, _action in fields.values()]
+        pair = find_pair(payload)
+        fields = {
+            name: ("paired" if pair and name in pair.values else _kind(payload[name], decision), decision)
+            for name, decision in decisions.items()
+        }
+        kinds = [kind for kind, _decision in fields.values()]
         paths = shape_paths(payload)
         uses = [0]
         return _Plan(
-            compile_applier(fields, (schema_hash(paths), paths), uses, self._treatment, self._pseudonyms),
+            compile_applier(
+                fields, pair, (schema_hash(paths), paths), uses, self._treatment, self._pseudonyms
+            ),
             uses,
             paths,
             tallies={
                 name: sum(kinds.count(kind) for kind in counted) for name, counted in _COUNTED_AS.items()
             }
-            | {"dropped": len(payload) - len(actions)},
+            | {"dropped": len(payload) - len(decisions)},
         )
 
-    def _stored_action(self, name: str, value: object) -> Action | None:
+    def _stored(self, name: str, value: object) -> Decision | None:
         """Return what to do with the field *name*; None drops it unseen."""
-        action = self._treatment.action(name)
+        decision = self._treatment.decision(name)
         if type(value) is dict or type(value) is list:
             # An unlisted container's key shows in the result, so it must be a field's name.
-            return action if action is not Action.REMOVE and is_field_name(name) else None
-        is_dropped = action in (Action.REMOVE, Action.DROP) or type(value) not in SCALARS
-        return None if is_dropped else action
+            return decision if decision.action is not Action.REMOVE and is_field_name(name) else None
+        is_dropped = decision.action in (Action.REMOVE, Action.DROP) or type(value) not in SCALARS
+        return None if is_dropped else decision
 
 
-def _kind(value: object, action: Action) -> str:
-    """Return how a value under *action* is treated: a key of the applier's treatments."""
+def _kind(value: object, decision: Decision) -> str:
+    """Return how a value under *decision* is treated: a key of the applier's treatments."""
     if type(value) not in SCALARS:
         return "container"
     is_number = type(value) is int or type(value) is float
-    if action is Action.BUCKET:
-        return "degrees" if is_number else "coordinate"
-    if action is Action.HASH:
+    if decision.bucket is not None:
+        return "degrees" if is_number and decision.bucket.kind == "degrees" else "coarse"
+    if decision.action is Action.HASH:
         return "null_id" if value is None else "id_text" if type(value) is str else "id"
     return "text" if type(value) is str else "number" if is_number else "plain"

@@ -1,9 +1,8 @@
-"""What becomes of a single value that a policy keeps, hashes or buckets."""
+"""What becomes of a single value that a policy keeps or hashes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Final
 
 from streamlab_plugin.privacy.detector import clean_text
@@ -11,11 +10,9 @@ from streamlab_plugin.privacy.detector import clean_text
 # Ints and floats between these bounds are kept without another look. Epoch milliseconds lie inside until
 # 2033; payment cards with 13 digits and more lie outside.
 PLAIN_NUMBER = 2_000_000_000_000
-LONGEST_DEGREES = 180
 TEXT_LENGTH = 256
 
 _INT_LIMIT = 2**63
-_COORDINATE_LENGTH = 64
 
 
 class _Dropped:
@@ -54,36 +51,3 @@ def identifier(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value)
-
-
-def bucketer(degrees: float) -> Callable[[float], float]:
-    """Return a function that rounds a finite coordinate to the nearest multiple of *degrees*."""
-    per_degree = round(1 / degrees)
-    if math.isclose(per_degree * degrees, 1.0):
-        return lambda number: round(number * per_degree) / per_degree + 0.0  # no negative zero
-    return lambda number: round(round(number / degrees) * degrees, 6) + 0.0
-
-
-def bucket_value(value: object, bucket: Callable[[float], float]) -> object:
-    """Return *value*, a coordinate as number or numeric text, in its bucket and its type.
-
-    What is no coordinate (not numeric, beyond ±180) becomes `DROPPED`: it may be a precise location in
-    another unit. Null, NaN and infinities become null.
-    """
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return _bucket_text(value, bucket)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return DROPPED
-    if -LONGEST_DEGREES <= value <= LONGEST_DEGREES:
-        return bucket(value)
-    return None if isinstance(value, float) and not math.isfinite(value) else DROPPED
-
-
-def _bucket_text(text: str, bucket: Callable[[float], float]) -> object:
-    try:
-        number = float(text) if len(text) <= _COORDINATE_LENGTH else math.nan
-    except ValueError:
-        return DROPPED
-    return str(bucket(number)) if -LONGEST_DEGREES <= number <= LONGEST_DEGREES else DROPPED

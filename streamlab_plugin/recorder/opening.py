@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from streamlab_plugin.link.message import OpenProcess, OpenRun, StopRun
+from streamlab_plugin.privacy.policy import parse_policy
 from streamlab_plugin.store import run_writer
 from streamlab_plugin.store.run_writer import ProcessRow, RunRow
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from streamlab_plugin.store.writer import Writer
 
 logger = logging.getLogger(__name__)
+
+# Says of a run which fields are stored although they would always be removed.
+UNSAFE_TAG = "unsafe_fields"
 
 encode = msgspec.msgpack.Encoder().encode
 _decode_run = msgspec.msgpack.Decoder(tuple[OpenRun, str]).decode
@@ -52,6 +56,9 @@ def store_run(writer: Writer, message: OpenRun, key_id: str) -> None:
         "expected_workers": message.expected_workers,
         "versions": json.dumps(message.versions, sort_keys=True),
     }  # fmt: skip
+    unsafe = parse_policy(json.loads(row.settings).get("privacy", {})).unsafe_names
+    if unsafe:
+        values["tags"] = json.dumps({UNSAFE_TAG: " ".join(unsafe)})
     settings_hash = hashlib.sha256(message.settings).hexdigest()[:16]
     run_writer.open_run(writer.connection, values, settings_hash, row.settings)
 

@@ -169,7 +169,7 @@ class Stream:
         )
         shape = text = seen = drifted = None
         if payload is not None:
-            redacted = self._redactor.redact_json(payload)
+            redacted = self._redactor.redact_json(payload, endpoint)
             if redacted is not None:
                 keys, values, schema_hash, paths = redacted
                 shape = self._shape(schema_hash, keys)

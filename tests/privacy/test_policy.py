@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import pytest
 
 from streamlab_plugin.core.errors import ConfigError
+from streamlab_plugin.privacy.bucket import Bucket
 from streamlab_plugin.privacy.policy import Action, Policy, extended_policy, parse_policy
 
 
@@ -32,7 +35,8 @@ class TestAction:
     def test_stricter_action_wins(self) -> None:
         """In a policy built by hand, remove wins over hash, hash over bucket, bucket over keep."""
         both = frozenset({"a", "b", "c"})
-        policy = Policy(keep=both, hash=frozenset({"a", "b"}), bucket=both, remove=frozenset({"a"}))
+        buckets = dict.fromkeys("abc", Bucket("degrees", 0.1))
+        policy = Policy(keep=both, hash=frozenset({"a", "b"}), bucket=buckets, remove=frozenset({"a"}))
         assert [policy.action(name) for name in "abc"] == [Action.REMOVE, Action.HASH, Action.BUCKET]
 
     @pytest.mark.parametrize("name", ["user_passwords", "homePhones", "contact-addresses", "emailList"])
@@ -65,6 +69,20 @@ class TestParsePolicy:
             ({"keep": ["type", "Pass-Word"]}, ("keep", 1), "'Pass-Word' is always removed"),
             ({"hash": ["email"]}, ("hash", 0), "always removed"),
             ({"bucket": ["address"]}, ("bucket", 0), "always removed"),
+            ({"bucket": [{"name": "age"}]}, ("bucket", 0), "'age' needs one of degrees, step, minutes"),
+            ({"bucket": [{"step": 3}]}, ("bucket", 0), "field name, got None"),
+            ({"bucket": [{"name": "a", "step": 0}]}, ("bucket", 0, "step"), "above 0, got 0"),
+            ({"bucket": [{"name": "a", "minutes": "5"}]}, ("bucket", 0, "minutes"), "above 0, got '5'"),
+            ({"bucket": [{"name": "a", "degrees": 0.01}]}, ("bucket", 0), "outside 0.1..90"),
+            ({"endpoints": ["/a"]}, ("endpoints",), "mapping of endpoint patterns, got list"),
+            ({"endpoints": {"/a": ["x"]}}, ("endpoints", "/a"), "mapping, got list"),
+            ({"endpoints": {7: {}}}, ("endpoints", "7"), "a pattern, got 7"),
+            ({"endpoints": {"/a": {"kep": []}}}, ("endpoints", "/a", "kep"), "unknown key 'kep'"),
+            (
+                {"endpoints": {"/a": {"keep": ["x", "email"]}}},
+                ("endpoints", "/a", "keep", 1),
+                "'email' is always removed",
+            ),
             ({"bucket_degrees": "0.1"}, ("bucket_degrees",), "number of degrees, got '0.1'"),
             ({"bucket_degrees": True}, ("bucket_degrees",), "number of degrees, got True"),
             ({"bucket_degrees": 0.001}, ("bucket_degrees",), "outside 0.1..90"),
@@ -99,4 +117,68 @@ class TestExtendedPolicy:
         names = ("temperature", "plan", "humidity", "user_id")
         expected = [Action.REMOVE, Action.KEEP, Action.KEEP, Action.HASH]
         assert expected == [policy.action(name) for name in names]
-        assert policy.bucket_degrees == 0.5
+
+    def test_buckets(self) -> None:
+        """The size of buckets is inherited; an entry with a size of its own leaves the list it was in."""
+        default = {"keep": ["age"], "bucket": ["lat", {"name": "Speed", "step": 5}], "bucket_degrees": 0.5}
+        policy = parse_policy(extended_policy(default, {"bucket": [{"name": "age", "step": 10}, "speed"]}))
+        assert {
+            "lat": Bucket("degrees", 0.5),
+            "age": Bucket("step", 10.0),
+            "speed": Bucket("degrees", 0.5),
+        } == policy.bucket
+        assert policy.action("age") is Action.BUCKET
+
+    def test_endpoints_join(self) -> None:
+        """Patterns of both documents stay; one that both have is the later document's."""
+        default = {"endpoints": {"/a": {"keep": ["x"]}, "/b": {"keep": ["x"]}}}
+        policy = parse_policy(extended_policy(default, {"endpoints": {"/b": {"hash": ["x"]}}}))
+        assert [Action.KEEP, Action.HASH] == [policy.at(name).action("x") for name in ("/a", "/b")]
+
+
+class TestEndpoints:
+    """`Policy.at`."""
+
+    DOCUMENT: ClassVar[dict[str, Any]] = {
+        "keep": ["status", "score"],
+        "endpoints": {
+            "/api/**": {"keep": ["plan"]},
+            "/api/*/voice": {"remove": ["score"]},
+            "/api/users/voice": {"hash": ["score"], "bucket": [{"name": "at", "minutes": 5}]},
+            "#": {"keep": ["topic"]},
+        },
+    }
+
+    @pytest.mark.parametrize(
+        ("endpoint", "score", "plan"),
+        [
+            ("/api/orders", Action.KEEP, Action.KEEP),
+            ("/api/x/voice", Action.REMOVE, Action.DROP),
+            ("/api/users/voice", Action.HASH, Action.DROP),
+            ("elsewhere", Action.KEEP, Action.DROP),
+        ],
+    )
+    def test_most_specific_wins(self, endpoint: str, score: Action, plan: Action) -> None:
+        """Of the patterns that match, one counts; its lists are laid over those of the whole policy."""
+        policy = parse_policy(self.DOCUMENT).at(endpoint)
+        assert [score, plan, Action.KEEP] == [policy.action(name) for name in ("score", "plan", "status")]
+
+    def test_title_says_which(self) -> None:
+        """Who asks why is told the pattern."""
+        policy = parse_policy(self.DOCUMENT)
+        assert "/api/users/voice" in policy.at("/api/users/voice").decide("score").reason
+        assert policy.at("x").title == "the policy for #"
+
+    def test_none(self) -> None:
+        """Without patterns there is one policy for all."""
+        policy = parse_policy({"keep": ["x"]})
+        assert policy is policy.at("/anything")
+
+
+class TestUnsafe:
+    """Names that are always removed, and are stored all the same."""
+
+    def test_only_with_leave(self) -> None:
+        """The mark in the document lets a policy list such names, and nothing else gets through."""
+        policy = parse_policy({"keep": ["comment"], "allow_unsafe": True})
+        assert [Action.KEEP, Action.REMOVE] == [policy.action(name) for name in ("comment", "password")]
