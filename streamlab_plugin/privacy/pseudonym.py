@@ -113,18 +113,24 @@ def _create(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Written aside and linked into place: no other process ever sees a half-written key, and unlike a
     # rename a link never replaces one.
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    draft = write_key(path, secrets.token_bytes(KEY_BYTES))
     try:
-        with open(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(KEY_BYTES).hex().encode("ascii") + b"\n")
-            file.flush()
-            os.fsync(descriptor)
         os.link(draft, path)
     except FileExistsError:
         pass
     finally:
         draft.unlink()
+
+
+def write_key(path: Path, key: bytes) -> Path:
+    """Write *key* into a new file beside *path*, for its owner only, and return it once it is durable."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(key.hex().encode("ascii") + b"\n")
+        file.flush()
+        os.fsync(descriptor)
+    return draft
 
 
 def _unusable(path: Path, error: OSError) -> ConfigError:

@@ -28,7 +28,8 @@ from streamlab_plugin.link.message import (
     Welcome,
 )
 from streamlab_plugin.link.server import Connection
-from streamlab_plugin.privacy.pseudonym import Pseudonyms, key_id, load_key
+from streamlab_plugin.privacy.keyring import Keyring
+from streamlab_plugin.privacy.pseudonym import Pseudonyms, key_id
 from streamlab_plugin.recorder import opening
 from streamlab_plugin.recorder.errand import Errand
 from streamlab_plugin.recorder.run import Run, make_run
@@ -66,8 +67,8 @@ class Desk:
         self.errands: list[tuple[Connection, Errand]] = []
         self._storage = storage
         self.database_url = database_url
-        self._key_file = key_file
-        self._key: tuple[Pseudonyms, str] | None = None
+        self._keyring = Keyring(key_file)
+        self._pseudonyms: dict[str, Pseudonyms] = {}  # by the id of their key
         self._uncertain: set[str] = set()
         self._lost: set[str] = set()
         self._awaited: dict[str, float] = {}  # process -> since when its run is missing
@@ -126,7 +127,7 @@ class Desk:
             return
         # Workers may come first; the schema is the owner's business, and nobody writes before it is there.
         if message.role in ("standalone", "master"):
-            self._pseudonyms()  # a key that cannot be used is said before the first request
+            self._keyring.current()  # a key that cannot be used is said before the first request
             try:
                 self.prepare_schema()
             except InfrastructureError as error:
@@ -156,17 +157,33 @@ class Desk:
         engine = open_store(self.database_url, read_only=True, patience_s=PATIENCE_S)
         return schema_of(engine).is_current
 
-    def _pseudonyms(self) -> tuple[Pseudonyms, str]:
-        """Return the pseudonyms and the id of their key, read on first use."""
-        if self._key is None:
-            key = load_key(self._key_file)
-            self._key = Pseudonyms(key), key_id(key)
-        return self._key
+    def _current_key(self) -> str:
+        """Return the id of today's key, which a new run takes; it may have been replaced since the last."""
+        key = self._keyring.current()
+        return self._remember_key(key_id(key), key)
+
+    def _remember_key(self, ident: str, key: bytes) -> str:
+        if ident not in self._pseudonyms:
+            self._pseudonyms[ident] = Pseudonyms(key)
+        return ident
+
+    def _key_of(self, run: Run) -> str:
+        """Return the id of the key for a stream of *run*: the run's own, or today's when that is unknown."""
+        ident = run.row.key_id
+        if ident in self._pseudonyms:
+            return ident
+        key = self._keyring.find(ident)
+        if key is not None:
+            return self._remember_key(ident, key)
+        run.problems.append(
+            "a recorder used another pseudonym key; set the same STREAMLAB_KEY_FILE everywhere"
+        )
+        return self._current_key()
 
     def _open_run(self, connection: Connection, message: OpenRun) -> None:
         known = self.runs.get(message.run)
         if known is None:
-            _pseudonyms, key = self._pseudonyms()
+            key = self._current_key()
             made = make_run(opening.make_row(message, key))
             is_stored = self._storage.open_run(message, key)
             known = self.runs[message.run] = made
@@ -211,16 +228,12 @@ class Desk:
             except InfrastructureError as error:
                 self._storage.failed(error)
                 raise NotYetError from error
-        pseudonyms, key = self._pseudonyms()
         run = self._find_run(message.run)
         if run is None:
             self._turn_away(connection, message)
             return
         self._awaited.pop(message.process, None)
-        if run.row.key_id != key:
-            run.problems.append(
-                "a recorder used another pseudonym key; set the same STREAMLAB_KEY_FILE everywhere"
-            )
+        pseudonyms = self._pseudonyms[self._key_of(run)]
         try:
             row, is_certain = self._storage.open_process(message)
         except LookupError:
