@@ -17,6 +17,7 @@ _COMMANDS = {
     "demo": ("streamlab_plugin.cli.demo", "demo", "Run the demo: a misbehaving target under a mixed load."),
     "events": ("streamlab_plugin.cli.events", "events", "Show recorded requests."),
     "locust": ("streamlab_plugin.cli.locust", "locust", "Run Locust with Streamlab on any locustfile."),
+    "privacy": ("streamlab_plugin.cli.privacy", "privacy", "Show and test what may be stored of payloads."),
     "probe": ("streamlab_plugin.cli.probe", "probe", "Ask a target whether it is there and lets us in."),
     "retention": ("streamlab_plugin.cli.retention", "retention", "Show, set and apply retention."),
     "run": ("streamlab_plugin.cli.run", "run", "Make the load of a scenario, and judge the target."),
