@@ -32,6 +32,7 @@ from streamlab_plugin.store.key_queries import ELEMENT, KeyPath, stored_keys
 # Above the largest frame of the link: what is larger never reaches redaction.
 MOST_BYTES = 16 * 1024 * 1024
 EXAMPLES_SUFFIX = ".examples.yaml"
+_PIPED_WIDTH = 1_000
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 _UNSAFE = click.option(
@@ -165,7 +166,7 @@ def show_key_command(as_json: bool) -> None:
         table.add_column(name, justify="right" if name == "runs" else "left")
     for ident in idents:
         table.add_row(ident, states.get(ident, "gone"), f"{runs.get(ident, 0):,}")
-    Console(highlight=False, soft_wrap=True).print(table)
+    _console().print(table)
     click.echo(f"today's key is in {settings.key_file}")
 
 
@@ -187,17 +188,17 @@ def destroy_key_command(ident: str) -> None:
 
 
 def _runs_by_key(url: str) -> Mapping[str, int]:
+    statement = select(tables.runs.c.key_id, func.count()).group_by(tables.runs.c.key_id)
     try:
-        return queries.read(
-            open_store(url, read_only=True),
-            lambda conn: dict(
-                conn.execute(
-                    select(tables.runs.c.key_id, func.count()).group_by(tables.runs.c.key_id)
-                ).tuples()
-            ),
-        )
+        rows = queries.read(open_store(url, read_only=True), lambda conn: conn.execute(statement).all())
     except InfrastructureError:
         return {}  # there is a key before there is a database
+    return {ident: count for ident, count in rows}
+
+
+def _console() -> Console:
+    """Return what tables are printed on: as wide as the terminal, or as long lines for another program."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 
 
 def _joined(path: KeyPath) -> str:
@@ -212,7 +213,7 @@ def _print_keys(rows: list[tuple[str, str, int, Decision]]) -> None:
         is_named = decision.action not in (Action.DROP, Action.REMOVE)
         said = decision.action.value if is_named else f"NOT NAMED ({decision.reason})"
         table.add_row(escape(printable(endpoint)), escape(printable(key)), f"{count:,}", escape(said))
-    Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)
+    _console().print(table)
 
 
 def _bytes(file: Path) -> bytes:
@@ -233,7 +234,7 @@ def _print_lines(lines: list[Line]) -> None:
         stored = json.dumps(line.stored, ensure_ascii=False) if line.is_stored else "-"
         cells = (line.path, line.kind, line.outcome, stored, line.reason)
         table.add_row(*(escape(printable(cell)) for cell in cells))
-    Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)
+    _console().print(table)
     count = sum(line.is_stored for line in lines)
     click.echo(f"{count} of {len(lines)} fields are stored")
 

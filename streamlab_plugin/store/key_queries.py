@@ -37,8 +37,8 @@ def stored_keys(conn: Connection, run_id: int | None = None) -> Mapping[str, Cou
     shapes = {row.id: tuple(json.loads(row.keys)) for row in conn.execute(select(tables.shapes))}
     for process in _processes(conn, run_id):
         for row in conn.execute(_grouped(process)):
-            for key in shapes[row.shape_id]:
-                found[endpoints[row.series_id]][(key,)] += row.count - row.nested
+            if flat := row.count - row.nested:
+                found[endpoints[row.series_id]].update({(key,): flat for key in shapes[row.shape_id]})
             if row.nested:
                 for payload in _nested(conn, process, row.series_id, row.shape_id):
                     values = dict(zip(shapes[row.shape_id], json.loads(payload), strict=False))
