@@ -190,10 +190,10 @@ def destroy_key_command(ident: str) -> None:
 def _runs_by_key(url: str) -> Mapping[str, int]:
     statement = select(tables.runs.c.key_id, func.count()).group_by(tables.runs.c.key_id)
     try:
-        rows = queries.read(open_store(url, read_only=True), lambda conn: conn.execute(statement).all())
+        engine = open_store(url, read_only=True)
+        return queries.read(engine, lambda conn: dict(conn.execute(statement).tuples().all()))
     except InfrastructureError:
         return {}  # there is a key before there is a database
-    return {ident: count for ident, count in rows}
 
 
 def _console() -> Console:

@@ -21,8 +21,8 @@ from streamlab_plugin.privacy.treatment import Treatment
 class Redacted(NamedTuple):
     """What may be stored of a payload.
 
-    ``keys`` are the kept keys of the top level, sorted, or ``("[]",)`` for an array; ``values`` are
-    theirs. ``schema_hash`` and ``paths`` describe the payload before redaction (see `shape`).
+    ``keys`` are the kept keys of the top level in the payload's order, or ``("[]",)`` for an array;
+    ``values`` are theirs. ``schema_hash`` and ``paths`` describe the payload before redaction (see `shape`).
     """
 
     keys: tuple[str, ...]

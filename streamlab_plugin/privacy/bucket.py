@@ -58,7 +58,7 @@ def rounder(degrees: float) -> Callable[[float], float]:
     per_degree = round(1 / degrees)
     if math.isclose(per_degree * degrees, 1.0):
         return lambda number: round(number * per_degree) / per_degree + 0.0  # no negative zero
-    return lambda number: round(round(number / degrees) * degrees, 6) + 0.0
+    return lambda number: max(-180.0, min(180.0, round(round(number / degrees) * degrees, 6))) + 0.0
 
 
 def _degrees(size: float) -> Callable[[float], object]:
@@ -70,11 +70,17 @@ def _step(size: float) -> Callable[[float], object]:
     def down(number: float) -> object:
         if not -(2**53) <= number <= 2**53:
             return DROPPED
-        multiple = math.floor(number / size) * size
+        multiple = _steps(number / size) * size
         is_whole = isinstance(number, int) and multiple == int(multiple)
         return int(multiple) if is_whole else round(float(multiple), 9)
 
     return down
+
+
+def _steps(quotient: float) -> int:
+    """Return the whole steps in *quotient*; a multiple of the step lies on it, whatever a float makes of it."""
+    nearest = round(quotient)
+    return nearest if math.isclose(quotient, nearest, rel_tol=4e-15) else math.floor(quotient)
 
 
 def _minutes(size: float) -> Callable[[float], object]:
@@ -82,7 +88,7 @@ def _minutes(size: float) -> Callable[[float], object]:
         if not 0 <= number < _MOST_MILLISECONDS:
             return DROPPED
         unit = size * (60 if number < _MOST_SECONDS else 60_000)
-        multiple = math.floor(number / unit) * unit
+        multiple = _steps(number / unit) * unit
         return int(multiple) if isinstance(number, int) else float(multiple)
 
     return down

@@ -108,6 +108,7 @@ class Section:
         self._treatment = Treatment(policy, pseudonyms, counts)
         self._pseudonyms = pseudonyms
         self._plans: dict[object, _Plan] = {}
+        self._orders: dict[frozenset[str], tuple[str, ...]] = {}
 
     def add_up(self) -> None:
         """Add what the plans did since the last call to the counts."""
@@ -154,7 +155,7 @@ class Section:
         names = [name for name in list(payload)[:NODE_LIMIT] if isinstance(name, str)]
         decisions = {
             name: decision
-            for name in sorted(names)
+            for name in self._ordered(names)
             if (decision := self._stored(name, payload[name])) is not None
         }
         pair = find_pair(payload)
@@ -176,6 +177,12 @@ class Section:
             }
             | {"dropped": len(payload) - len(decisions)},
         )
+
+    def _ordered(self, names: list[str]) -> tuple[str, ...]:
+        """Return *names* in the order in which they first came together: one shape has one order."""
+        if len(self._orders) >= PLAN_LIMIT:
+            self._orders.clear()
+        return self._orders.setdefault(frozenset(names), tuple(names))
 
     def _stored(self, name: str, value: object) -> Decision | None:
         """Return what to do with the field *name*; None drops it unseen."""

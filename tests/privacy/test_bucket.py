@@ -60,14 +60,24 @@ class TestBucketer:
         """No coordinate lies beyond ±180, no time before 1970."""
         assert bucketer(bucket)(value) is DROPPED
 
-    @given(st.one_of(st.floats(), st.integers(), st.text(), st.none(), st.booleans()))
-    def test_twice_as_once(self, value: object) -> None:
-        """What is coarse stays as it is; nothing raises."""
-        for bucket in (DEGREES, STEP, MINUTES):
-            make_coarse = bucketer(bucket)
+    @given(
+        st.one_of(st.floats(), st.integers(), st.text(), st.none(), st.booleans(), st.floats(-200, 200)),
+        st.sampled_from([0.001, 0.01, 0.1, 0.3, 0.7, 1.0, 2.5, 7.0, 10.0, 60.0]),
+    )
+    def test_twice_as_once(self, value: object, size: float) -> None:
+        """What is coarse stays as it is, whatever floats make of a multiple; nothing raises."""
+        for kind in ("degrees", "step", "minutes"):
+            make_coarse = bucketer(Bucket(kind, max(size, 0.1) if kind == "degrees" else size))
             once = make_coarse(value)
             if once is not DROPPED:
                 assert once == make_coarse(once)
+
+    @given(st.integers(0, 4_000_000_000_000), st.sampled_from([1, 15, 60]))
+    def test_never_later(self, value: int, minutes: int) -> None:
+        """A time goes down to its bucket, by less than its width."""
+        made = bucketer(Bucket("minutes", minutes))(value)
+        assert isinstance(made, int)
+        assert 0 <= value - made < minutes * (60 if value < 100_000_000_000 else 60_000)
 
     def test_text(self) -> None:
         """A bucket says how wide it is."""
