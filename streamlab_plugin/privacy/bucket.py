@@ -78,7 +78,7 @@ def _step(size: float) -> Callable[[float], object]:
 
 
 def _steps(quotient: float) -> int:
-    """Return the whole steps in *quotient*; a multiple of the step lies on it, whatever a float makes of it."""
+    """Return the whole steps in *quotient*: all of them for a multiple, whatever a float makes of it."""
     nearest = round(quotient)
     return nearest if math.isclose(quotient, nearest, rel_tol=4e-15) else math.floor(quotient)
 

@@ -119,8 +119,8 @@ class Section:
     def redact(self, payload: object) -> Redacted:
         """See `Redactor.redact`."""
         if type(payload) is dict:
-            plan = self._plans.get((*payload, *map(type, payload.values())))
-            return (plan or self._plan(payload)).apply(payload)
+            plan = self._plans.get((*payload, *map(type, payload.values()))) or self._plan(payload)
+            return plan.apply(payload) if plan is not None else self._redact_once(payload)
         return self._redact_other(payload)
 
     def _redact_other(self, payload: object) -> Redacted:
@@ -131,19 +131,31 @@ class Section:
             return Redacted((), [], schema_hash(paths), paths)
         return Redacted(_ARRAY_KEYS, [value], schema_hash(paths), paths)
 
-    def _plan(self, payload: dict[str, object]) -> _Plan:
-        """Return the plan for a shape with containers in it, or not seen yet."""
+    def _redact_once(self, payload: dict[str, object]) -> Redacted:
+        """Do what a plan does, without one: compiling takes as long as redacting ten times."""
+        paths, treatment = shape_paths(payload), self._treatment
+        decisions, pair = self._decisions(payload), find_pair(payload)
+        treatment.counts["dropped"] += len(payload) - len(decisions)
+        treatment.start(len(payload))
+        stored: dict[str, object] = {}
+        for name, decision in decisions.items():
+            if pair and name in pair.values:
+                new = treatment.paired(payload[name], payload[pair.name], decision, pair, 1)
+            else:
+                new = treatment.value(payload[name], decision, 1)
+            if new is not DROPPED:
+                stored[name] = new
+        return Redacted(tuple(stored), list(stored.values()), schema_hash(paths), paths)
+
+    def _plan(self, payload: dict[str, object]) -> _Plan | None:
+        """Return the plan for a shape with containers in it, or not seen yet; None: it gets none."""
         key = shape_key(payload)
         plan = self._plans.get(key)
-        if plan is None:
-            plan = self._compile(payload)
+        if plan is None and len(self._plans) < PLAN_LIMIT and key_size(key) <= _CACHEABLE_SIZE:
+            paths = shape_paths(payload)
             # A map whose keys are data has a new shape each time: caching those would crowd out the others.
-            is_map = any(ANY_KEY in path for path in plan.paths)
-            if len(self._plans) < PLAN_LIMIT and not is_map and key_size(key) <= _CACHEABLE_SIZE:
-                self._plans[key] = plan
-            else:
-                plan.uses[0] = 1
-                self._count(plan)
+            if not any(ANY_KEY in path for path in paths):
+                plan = self._plans[key] = self._compile(payload, paths)
         return plan
 
     def _count(self, plan: _Plan) -> None:
@@ -151,20 +163,22 @@ class Section:
             self._treatment.counts[name] += tally * plan.uses[0]
         plan.uses[0] = 0
 
-    def _compile(self, payload: dict[str, object]) -> _Plan:
+    def _decisions(self, payload: dict[str, object]) -> dict[str, Decision]:
+        """Return what to do with each field that may be stored."""
         names = [name for name in list(payload)[:NODE_LIMIT] if isinstance(name, str)]
-        decisions = {
+        return {
             name: decision
             for name in self._ordered(names)
             if (decision := self._stored(name, payload[name])) is not None
         }
-        pair = find_pair(payload)
+
+    def _compile(self, payload: dict[str, object], paths: tuple[str, ...]) -> _Plan:
+        decisions, pair = self._decisions(payload), find_pair(payload)
         fields = {
             name: ("paired" if pair and name in pair.values else _kind(payload[name], decision), decision)
             for name, decision in decisions.items()
         }
         kinds = [kind for kind, _decision in fields.values()]
-        paths = shape_paths(payload)
         uses = [0]
         return _Plan(
             compile_applier(

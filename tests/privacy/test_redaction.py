@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamlab_plugin.privacy import plan
 from streamlab_plugin.privacy.plan import Redactor
 from streamlab_plugin.privacy.policy import Action, Policy, parse_policy
 from streamlab_plugin.privacy.pseudonym import Pseudonyms
@@ -114,6 +115,17 @@ class TestAnything:
         redactor = Redactor(policy, Twice())
         once = whole(redactor, payload)
         assert once == whole(redactor, once)
+
+    @given(PAYLOADS)
+    def test_without_a_plan(self, policy: Policy, payload: object) -> None:
+        """A payload that gets no plan is redacted and counted as with one."""
+        planned = Redactor(policy, Pseudonyms(KEY))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(plan, "PLAN_LIMIT", 0)
+            unplanned = Redactor(policy, Pseudonyms(KEY))
+            once = unplanned.redact(payload)
+        assert planned.redact(payload) == once
+        assert planned.counts == unplanned.counts
 
     @given(PAYLOADS)
     def test_order_and_types(self, policy: Policy, payload: object) -> None:
