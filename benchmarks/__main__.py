@@ -15,6 +15,7 @@ from benchmarks import (
     publish,
     rate,
     recorder_cost,
+    redaction,
     report,
     request_cost,
     spool,
@@ -24,6 +25,7 @@ from benchmarks.figure import MISSED, Figure
 MEASUREMENTS = {
     "request": request_cost.measure,
     "recorder": recorder_cost.measure,
+    "redaction": redaction.measure,
     "spool": spool.measure,
     "rate": rate.measure,
     "publish": publish.measure,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from streamlab_plugin.privacy.bucket import LONGEST_DEGREES, rounder
+from streamlab_plugin.privacy.bucket import LONGEST_DEGREES, per_degree, rounder
 from streamlab_plugin.privacy.pair import Pair
 from streamlab_plugin.privacy.policy import Decision
 from streamlab_plugin.privacy.pseudonym import Pseudonyms
@@ -43,7 +43,7 @@ _TREATMENTS: Mapping[str, str] = {
     "id_text": "{v} = known({v}) or make({v})",
     "id": "{v} = pseudonym(identifier({v}))",
     "degrees": "if not -D <= {v} <= D: {v} = coarse({v}, {d}); thin = thin or {v} is DROPPED"
-    "\n    else: {v} = {r}({v})",
+    "\n    else: {v} = {r}",
     "coarse": "if ({v} := coarse({v}, {d})) is DROPPED: thin = True",
     "paired": "if ({v} := paired({v}, payload[PN], {d}, PAIR, 1)) is DROPPED: thin = True",
     "container": "if ({v} := value({v}, {d}, 1)) is DROPPED: thin = True",
@@ -84,11 +84,15 @@ def compile_applier(
         lines.append("    start(len(payload))")
     for index, (key, (kind, decision)) in enumerate(fields.items()):
         names[f"k{index}"], names[f"d{index}"] = key, decision
+        rounded = ""
         if kind == "degrees" and decision.bucket is not None:
             names[f"r{index}"] = rounder(decision.bucket.size)
+            count = per_degree(decision.bucket.size)
+            # What `rounder` would do, without the call.
+            rounded = f"round(v{index} * {count}) / {count} + 0.0" if count else f"r{index}(v{index})"
         lines.append(f"    v{index} = payload[k{index}]")
         if statement := _TREATMENTS[kind]:
-            lines.append("    " + statement.format(v=f"v{index}", d=f"d{index}", r=f"r{index}"))
+            lines.append("    " + statement.format(v=f"v{index}", d=f"d{index}", r=rounded))
     values = ", ".join(f"v{index}" for index in range(len(fields)))
     lines.append(f"    return thinned([{values}]) if thin else redacted((K, [{values}], H, P))")
     exec("\n".join(lines), names)  # noqa: S102 - the text is made of the constants above

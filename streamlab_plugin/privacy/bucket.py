@@ -53,11 +53,17 @@ def bucketer(bucket: Bucket) -> Callable[[object], object]:
     return make_coarse
 
 
+def per_degree(degrees: float) -> int | None:
+    """Return how many multiples of *degrees* a degree has, or None if they do not fit into it."""
+    count = round(1 / degrees)
+    return count if count and math.isclose(count * degrees, 1.0) else None
+
+
 def rounder(degrees: float) -> Callable[[float], float]:
     """Return a function that rounds a finite coordinate to the nearest multiple of *degrees*."""
-    per_degree = round(1 / degrees)
-    if math.isclose(per_degree * degrees, 1.0):
-        return lambda number: round(number * per_degree) / per_degree + 0.0  # no negative zero
+    count = per_degree(degrees)
+    if count is not None:
+        return lambda number: round(number * count) / count + 0.0  # no negative zero
     return lambda number: max(-180.0, min(180.0, round(round(number / degrees) * degrees, 6))) + 0.0
 
 

@@ -156,7 +156,7 @@ class TestAudit:
         monkeypatch.setenv("STREAMLAB_DATABASE_URL", database_url)
 
     def test_keys_are_named(self) -> None:
-        """Every stored key is listed with its endpoint, the records that have it and what the policy says."""
+        """S002-114: Every stored key is listed with its endpoint, its records and what the policy says."""
         result = run("audit", "--json")
         assert 0 == result.exit_code, result.output
         assert [
@@ -168,7 +168,7 @@ class TestAudit:
         ]  # fmt: skip
 
     def test_stricter_policy(self, tmp_path: Path) -> None:
-        """A key that the policy does not name any more is shown, with the reason, and the exit code is 1."""
+        """S002-114: A key that the policy names no more is shown with the reason; the exit code is 1."""
         policy = tmp_path / "strict.yaml"
         policy.write_text("extends: default\nendpoints: {'/v1/*': {remove: [codec]}}\n")
         assert 0 == run("audit", "--policy", policy, "--run", "latest").exit_code  # **voice** says more

@@ -151,7 +151,7 @@ class TestRun:
     """`streamlab retention run`."""
 
     def test_a_dry_run_counts_and_a_real_one_deletes(self, old: str) -> None:
-        """The same number; the records are in a file then."""
+        """S002-115: The same number; the records are in a file then."""
         assert 3 == json.loads(call("run", "--dry-run", "--json").stdout)["due"]["records"]
         assert 3 == records(old)
         report = json.loads(call("run", "--json").stdout)

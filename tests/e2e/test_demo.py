@@ -160,7 +160,7 @@ class TestDemo:
         assert 'href="/"' in watched.pages["/streamlab/"], "and back"
 
     def test_no_personal_value_is_anywhere(self, watched: Watched) -> None:
-        """Database, write-ahead log, CSV, HTML, console, log files, pages and API answers."""
+        """S002-04: Not in database, write-ahead log, CSV, HTML, console, logs, pages or API answers."""
         sent = personal_values(SEED)
         # A cut-off token or voice sample must not go unnoticed either.
         wanted = {value for value in sent if len(value) >= 6} | {

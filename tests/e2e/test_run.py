@@ -101,6 +101,24 @@ class TestVerdict:
         assert 4 == done.returncode, done.stdout
 
 
+class TestPrivacy:
+    def test_allow_unsafe(self, place: Place, server: Any) -> None:
+        """S002-37: A scenario that keeps comments is refused, or its run says for good which it kept."""
+        (place.folder / "my.yaml").write_text(
+            f"name: frank\nprotocol: http\nendpoint: {server.url}\npath: /200\nmethod: GET\n"
+            "connections: 1\nduration_seconds: 2\nmessages_per_second: 5\n"
+            "pii_redaction_rules: {keep: [comment]}\n"
+        )
+        refused = place.streamlab("run", "--scenario", "my.yaml")
+        assert 2 == refused.returncode
+        assert "my.yaml:9: pii_redaction_rules.keep.0: 'comment' is always removed" in refused.stdout
+        assert not place.database.exists()
+        done = place.streamlab("run", "--scenario", "my.yaml", "--allow-unsafe")
+        assert 0 == done.returncode, done.stdout
+        assert {"unsafe_fields": "comment"} == json.loads(place.value("SELECT tags FROM runs"))
+        assert "tags: unsafe_fields=comment" in place.streamlab("runs", "show", "latest").stdout
+
+
 class TestUsage:
     @pytest.mark.parametrize(
         ("arguments", "expected"),

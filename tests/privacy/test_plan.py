@@ -38,7 +38,7 @@ class TestLevels:
     """The four levels of the packaged policy."""
 
     def test_keep(self, redactor: Redactor) -> None:
-        """Quality, times, types, durations and performance are stored unchanged, types preserved."""
+        """S002-108: Quality, times, types, durations, performance are stored unchanged, types too."""
         payload = {
             "duration_ms": 12,
             "event_type": "sync",
@@ -54,7 +54,7 @@ class TestLevels:
         assert [type(value) for value in payload.values()] == [type(value) for value in redacted.values]
 
     def test_hash(self, redactor: Redactor) -> None:
-        """Ids in all spellings become the same pseudonym; 42 and "42" are one id; null stays null."""
+        """S002-109: Ids in all spellings have one pseudonym; 42 and "42" are one id; null stays null."""
         expected = Pseudonyms(KEY).of("42")
         payload = {"userId": "42", "DEVICE-ID": 42, "session.id": 42.0, "uid": "42", "trace_id": None}
         assert {
@@ -66,7 +66,7 @@ class TestLevels:
         } == stored(redactor.redact(payload))
 
     def test_bucket(self, redactor: Redactor) -> None:
-        """Coordinates are rounded as numbers, texts, in lists and nested."""
+        """S002-69, S002-110: Coordinates are rounded as numbers, texts, in lists and nested."""
         payload = {
             "lat": 37.774929,
             "Longitude": "-122.419416",
@@ -114,7 +114,7 @@ class TestLevels:
         ],
     )
     def test_remove(self, redactor: Redactor, name: str) -> None:
-        """What is always removed goes with everything below it, also inside hashed and kept fields."""
+        """S002-111: What is always removed goes with all that is in it, inside hashed and kept fields too."""
         payload = {name: {"status": CANARY}, "user_id": {name: CANARY, "x": 1}, "value": [{name: CANARY}]}
         assert {"user_id": {"x": Pseudonyms(KEY).of("1")}} == stored(redactor.redact(payload))
 
@@ -329,7 +329,7 @@ class TestProperties:
         )
     )
     def test_only_listed_fields_hold_values(self, packaged: Policy, payload: object) -> None:
-        """The names of stored fields are a subset of the allow-list, and the result is JSON."""
+        """S002-67: The names of stored fields are a subset of the allow-list, and the result is JSON."""
         redactor = Redactor(packaged, Pseudonyms(KEY))
         for _ in range(2):
             redacted = redactor.redact(payload)

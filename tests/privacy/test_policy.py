@@ -159,7 +159,7 @@ class TestEndpoints:
         ],
     )
     def test_most_specific_wins(self, endpoint: str, score: Action, plan: Action) -> None:
-        """Of the patterns that match, one counts; its lists are laid over those of the whole policy."""
+        """S002-112: Of the patterns that match, one counts, laid over the lists of the whole policy."""
         policy = parse_policy(self.DOCUMENT).at(endpoint)
         assert [score, plan, Action.KEEP] == [policy.action(name) for name in ("score", "plan", "status")]
 

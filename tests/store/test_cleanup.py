@@ -327,7 +327,7 @@ class TestRecords:
     """The raw records of a run go together."""
 
     def test_the_age_of_the_runs_end_counts(self, connection: Connection, folder: Path) -> None:
-        """13.99 days after it they stay, 14.01 days after it they go, whatever the end was."""
+        """S002-71: 13.99 days after it they stay, 14.01 days after it they go, whatever the end was."""
         old, young = list[str](), list[str]()
         for state in ("completed", "degraded", "aborted", "failed"):
             for days_ago, names in ((13.99, young), (14.01, old)):
@@ -549,7 +549,7 @@ class TestArchives:
         assert [0, 1] == [clean(connection, folder, NOW + days * DAY).files_expired for days in (4.99, 5.01)]
 
     def test_a_damaged_file_blocks_deletion(self, connection: Connection, folder: Path) -> None:
-        """Its rows stay and the report says why; another process's go."""
+        """S002-115: Its rows stay and the report says why; another process's go."""
         broken, whole = add_run(connection, ended_days_ago=15, processes=2)
         add_records(connection, broken, 5)
         add_records(connection, whole, 5)
@@ -702,7 +702,7 @@ class TestNote:
     """A cleanup says that it was there."""
 
     def test_each_kind_gets_the_time(self, connection: Connection, folder: Path) -> None:
-        """And no override by it."""
+        """S002-115: And no override by it."""
         with connection.begin():
             assert {None} == {one.last_run_at for one in policies(connection).values()}
         assert last_run_at(connection) == 0

@@ -55,7 +55,7 @@ class TestSetPolicy:
     """`set_policy`."""
 
     def test_bounds(self, connection: Connection) -> None:
-        """1 and the upper bound are accepted, 0 and one more are refused with the bounds."""
+        """S002-12: 1 and the upper bound are accepted, 0 and one more are refused with the bounds."""
         # The coarsest rollups first, so that none is kept shorter than a finer one; back the other way.
         for kind in reversed(KINDS):
             longest = 90 if kind in ("records", "occurrences") else 730
@@ -91,7 +91,7 @@ class TestSetPolicy:
         assert ([], []) == (rows(connection, "retention"), rows(connection, "audit"))
 
     def test_a_change_is_noted(self, connection: Connection) -> None:
-        """Who, what, before and after."""
+        """S002-12: Who, what, before and after."""
         set_policy(connection, "records", 30, archive=False, actor="ann")
         (noted,) = rows(connection, "audit")
         assert ("ann", "retention.set", "records") == (noted["actor"], noted["action"], noted["subject"])
