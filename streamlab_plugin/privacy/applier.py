@@ -31,8 +31,8 @@ class Redacted(NamedTuple):
     paths: tuple[str, ...]
 
 
-Apply = Callable[[dict[str, Any]], Redacted]
-"""Redacts one payload of the shape it was made for."""
+Apply = Callable[[dict[str, Any]], Redacted | None]
+"""Redacts one payload that has the names it was made for, in their order; None: its types are others."""
 
 # How a value v of each kind is treated; a treatment without ``thin`` always gives something to store.
 _TREATMENTS: Mapping[str, str] = {
@@ -51,6 +51,7 @@ _TREATMENTS: Mapping[str, str] = {
 
 
 def compile_applier(
+    types: Mapping[str, type],
     fields: Mapping[str, tuple[str, Decision]],
     pair: Pair | None,
     schema: tuple[str, tuple[str, ...]],
@@ -61,6 +62,7 @@ def compile_applier(
     """Compile the function for a shape.
 
     Args:
+        types: Of all values of a payload, by name and in their order.
         fields: Key to (kind, decision), in the order of the result.
         pair: Which fields are a name and its value.
         schema: The shape's hash and paths.
@@ -79,22 +81,31 @@ def compile_applier(
         "redacted": partial(tuple.__new__, Redacted), "thinned": partial(_thinned, keys, schema_hash, paths),
         "K": keys, "H": schema_hash, "P": paths,
     }  # fmt: skip
-    lines = ["def apply(payload):", "    uses[0] += 1", "    thin = False"]
+    values = [f"a{index}" for index in range(len(types))]
+    names.update({f"T{index}": kind for index, kind in enumerate(types.values())})
+    as_made = " and ".join(f"{value}.__class__ is T{index}" for index, value in enumerate(values))
+    lines = [
+        "def apply(payload):",
+        f"    [{', '.join(values)}] = payload.values()",
+        f"    if not ({as_made or True}): return None",
+        "    uses[0] += 1",
+        "    thin = False",
+    ]
+    place = {name: values[index] for index, name in enumerate(types)}
     if any(kind in ("container", "paired") for kind, _decision in fields.values()):
         lines.append("    start(len(payload))")
     for index, (key, (kind, decision)) in enumerate(fields.items()):
-        names[f"k{index}"], names[f"d{index}"] = key, decision
+        value, names[f"d{index}"] = place[key], decision
         rounded = ""
         if kind == "degrees" and decision.bucket is not None:
             names[f"r{index}"] = rounder(decision.bucket.size)
             count = per_degree(decision.bucket.size)
             # What `rounder` would do, without the call.
-            rounded = f"round(v{index} * {count}) / {count} + 0.0" if count else f"r{index}(v{index})"
-        lines.append(f"    v{index} = payload[k{index}]")
+            rounded = f"({value} * {count} + 0.5) // 1 / {count} + 0.0" if count else f"r{index}({value})"
         if statement := _TREATMENTS[kind]:
-            lines.append("    " + statement.format(v=f"v{index}", d=f"d{index}", r=rounded))
-    values = ", ".join(f"v{index}" for index in range(len(fields)))
-    lines.append(f"    return thinned([{values}]) if thin else redacted((K, [{values}], H, P))")
+            lines.append("    " + statement.format(v=value, d=f"d{index}", r=rounded))
+    stays = ", ".join(place[key] for key in fields)
+    lines.append(f"    return thinned([{stays}]) if thin else redacted((K, [{stays}], H, P))")
     exec("\n".join(lines), names)  # noqa: S102 - the text is made of the constants above
     apply: Apply = names["apply"]
     return apply

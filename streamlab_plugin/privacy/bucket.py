@@ -63,7 +63,7 @@ def rounder(degrees: float) -> Callable[[float], float]:
     """Return a function that rounds a finite coordinate to the nearest multiple of *degrees*."""
     count = per_degree(degrees)
     if count is not None:
-        return lambda number: round(number * count) / count + 0.0  # no negative zero
+        return lambda number: (number * count + 0.5) // 1 / count + 0.0  # no negative zero
     return lambda number: max(-180.0, min(180.0, round(round(number / degrees) * degrees, 6))) + 0.0
 
 

@@ -108,6 +108,8 @@ class Section:
         self._treatment = Treatment(policy, pseudonyms, counts)
         self._pseudonyms = pseudonyms
         self._plans: dict[object, _Plan] = {}
+        # Of payloads without containers the names find the plan, and the plan itself sees whether it fits.
+        self._latest: dict[tuple[str, ...], Apply] = {}
         self._orders: dict[frozenset[str], tuple[str, ...]] = {}
 
     def add_up(self) -> None:
@@ -119,9 +121,21 @@ class Section:
     def redact(self, payload: object) -> Redacted:
         """See `Redactor.redact`."""
         if type(payload) is dict:
-            plan = self._plans.get((*payload, *map(type, payload.values()))) or self._plan(payload)
-            return plan.apply(payload) if plan is not None else self._redact_once(payload)
+            apply = self._latest.get(tuple(payload))
+            if apply is not None and (redacted := apply(payload)) is not None:
+                return redacted
+            return self._redact_object(payload)
         return self._redact_other(payload)
+
+    def _redact_object(self, payload: dict[str, object]) -> Redacted:
+        plan = self._plan(payload)
+        if plan is None:
+            return self._redact_once(payload)
+        if not any(type(value) is dict or type(value) is list for value in payload.values()):
+            self._latest[tuple(payload)] = plan.apply
+        redacted = plan.apply(payload)
+        assert redacted is not None, "a plan is for the types in its key"
+        return redacted
 
     def _redact_other(self, payload: object) -> Redacted:
         paths = shape_paths(payload)
@@ -148,7 +162,7 @@ class Section:
         return Redacted(tuple(stored), list(stored.values()), schema_hash(paths), paths)
 
     def _plan(self, payload: dict[str, object]) -> _Plan | None:
-        """Return the plan for a shape with containers in it, or not seen yet; None: it gets none."""
+        """Return the plan for the payload's shape; None: it gets none."""
         key = shape_key(payload)
         plan = self._plans.get(key)
         if plan is None and len(self._plans) < PLAN_LIMIT and key_size(key) <= _CACHEABLE_SIZE:
@@ -182,7 +196,13 @@ class Section:
         uses = [0]
         return _Plan(
             compile_applier(
-                fields, pair, (schema_hash(paths), paths), uses, self._treatment, self._pseudonyms
+                {name: type(value) for name, value in payload.items()},
+                fields,
+                pair,
+                (schema_hash(paths), paths),
+                uses,
+                self._treatment,
+                self._pseudonyms,
             ),
             uses,
             paths,

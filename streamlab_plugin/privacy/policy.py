@@ -280,6 +280,10 @@ def _bucket(entry: object, degrees: float, at: tuple[str | int, ...]) -> Bucket:
             path=(*at, kind),
             remedy="it is the size of a bucket",
         )
+    if kind == "minutes" and not float(size).is_integer():
+        raise ConfigError(
+            f"minutes must be a whole number, got {size!r}", path=(*at, kind), remedy="round it up"
+        )
     return Bucket(kind, float(size))
 
 
