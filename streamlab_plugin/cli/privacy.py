@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -21,6 +20,7 @@ from streamlab_plugin.cli.printable import printable
 from streamlab_plugin.core.errors import ConfigError, InfrastructureError
 from streamlab_plugin.privacy.example import Example, Outcome, parse_examples, try_example
 from streamlab_plugin.privacy.explain import Line, explain
+from streamlab_plugin.privacy.form import decode_body
 from streamlab_plugin.privacy.keyring import Keyring
 from streamlab_plugin.privacy.policy import ALLOW_UNSAFE, Action, Decision, parse_policy
 from streamlab_plugin.privacy.pseudonym import Pseudonyms, key_id, load_key
@@ -63,18 +63,18 @@ def explain_command(
     policy = parse_policy(settings.documents["privacy"]).at(endpoint)
     raw = _bytes(file)
     try:
-        payload = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        payload = decode_body(raw)
+    except (ValueError, RecursionError):
         if as_json:
-            click.echo(json.dumps({"policy": policy.title, "is_json": False, "fields": []}, indent=2))
+            click.echo(json.dumps({"policy": policy.title, "is_read": False, "fields": []}, indent=2))
         else:
             click.echo(
-                f"{file} is no JSON text: only size, times and outcome are stored, nothing of the body"
+                f"{file} is neither JSON nor a form: nothing of it is stored but size, times and outcome"
             )
         return
     lines = explain(payload, policy, Pseudonyms(load_key(settings.key_file)))
     if as_json:
-        body = {"policy": policy.title, "is_json": True, "fields": [line._asdict() for line in lines]}
+        body = {"policy": policy.title, "is_read": True, "fields": [line._asdict() for line in lines]}
         click.echo(json.dumps(body, indent=2, ensure_ascii=False))
         return
     click.echo(f"what counts is {policy.title} ({settings.sources['privacy']})")

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import msgspec
-
 from streamlab_plugin.privacy.applier import Apply, Redacted, compile_applier
+from streamlab_plugin.privacy.form import decode_body
 from streamlab_plugin.privacy.pair import find_pair
 from streamlab_plugin.privacy.policy import Action, Decision, Policy
 from streamlab_plugin.privacy.pseudonym import Pseudonyms
@@ -62,7 +61,6 @@ class Redactor:
         self._policy = policy
         self._pseudonyms = pseudonyms
         self._counts = dict.fromkeys(COUNTS, 0)
-        self._decode = msgspec.json.Decoder().decode
         self._sections: dict[int, Section] = {}  # by the identity of their policy
         self._by_endpoint: dict[str, Section] = {}
 
@@ -78,10 +76,10 @@ class Redactor:
         return self._counts
 
     def redact_json(self, raw: bytes | str, endpoint: str = "") -> Redacted | None:
-        """Redact the JSON text *raw*; None, counted as failed, when anything goes wrong. Never raises."""
+        """Redact the JSON text or form *raw*; None, counted as failed, when it is neither. Never raises."""
         try:
             section = self._by_endpoint.get(endpoint) or self._section(endpoint)
-            return section.redact(self._decode(raw))
+            return section.redact(decode_body(raw))
         except Exception:  # noqa: BLE001 - fails closed: metadata only
             self._counts["failed"] += 1
             return None

@@ -220,7 +220,7 @@ class RecordedUser(User):
 
     correlation_header: str = "X-Correlation-ID"
     trace_context: bool = False  # send a traceparent; its trace id is then the correlation id
-    captured_types: tuple[str, ...] = ("json",)  # parts of media types, lower case
+    captured_types: tuple[str, ...] = ("json", "x-www-form-urlencoded")  # parts of media types, lower case
     captures_requests: bool = False  # keep what was sent where the answer has nothing to keep
     event_limit_bytes: int = 1024 * 1024
     faults: Faults | None = None

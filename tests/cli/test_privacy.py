@@ -71,11 +71,17 @@ class TestExplain:
         error = run("explain", "-", "--policy", policy, *option, text="{}").exception
         assert "own.yaml:2: allow_unsafe: allow_unsafe is no key of a policy" in str(error)
 
-    @pytest.mark.parametrize("text", ["<xml/>", "", "{", "a=1&b=2", "[" * 5_000])
-    def test_no_json(self, text: str) -> None:
-        """A body that is no JSON is metadata only; that is no mistake of the user."""
+    @pytest.mark.parametrize("text", ["<xml/>", "", "{", "a=1 & b=2", "[" * 5_000])
+    def test_other_bodies(self, text: str) -> None:
+        """A body that is neither JSON nor a form is metadata only; that is no mistake of the user."""
         result = run("explain", "-", text=text)
-        assert (0, True) == (result.exit_code, "only size, times and outcome are stored" in result.output)
+        assert (0, True) == (result.exit_code, "nothing of it is stored but size, times" in result.output)
+
+    def test_form(self) -> None:
+        """A form has fields, too."""
+        output = run("explain", "-", text="status=ok&email=bob%40example.org").output
+        assert "1 of 2 fields are stored" in output
+        assert "bob" not in output
 
     def test_missing_file(self, tmp_path: Path) -> None:
         """A file that is not there is named."""

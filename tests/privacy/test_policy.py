@@ -73,6 +73,7 @@ class TestParsePolicy:
             ({"bucket": [{"step": 3}]}, ("bucket", 0), "field name, got None"),
             ({"bucket": [{"name": "a", "step": 0}]}, ("bucket", 0, "step"), "above 0, got 0"),
             ({"bucket": [{"name": "a", "minutes": "5"}]}, ("bucket", 0, "minutes"), "above 0, got '5'"),
+            ({"bucket": [{"name": "a", "minutes": 0.5}]}, ("bucket", 0, "minutes"), "whole number, got 0.5"),
             ({"bucket": [{"name": "a", "degrees": 0.01}]}, ("bucket", 0), "outside 0.1..90"),
             ({"endpoints": ["/a"]}, ("endpoints",), "mapping of endpoint patterns, got list"),
             ({"endpoints": {"/a": ["x"]}}, ("endpoints", "/a"), "mapping, got list"),
