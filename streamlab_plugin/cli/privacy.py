@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from streamlab_plugin import config
 from streamlab_plugin.cli.printable import printable
@@ -25,7 +25,7 @@ from streamlab_plugin.privacy.keyring import Keyring
 from streamlab_plugin.privacy.policy import ALLOW_UNSAFE, Action, Decision, parse_policy
 from streamlab_plugin.privacy.pseudonym import Pseudonyms, key_id, load_key
 from streamlab_plugin.privacy.treatment import decision_at
-from streamlab_plugin.store import queries, tables
+from streamlab_plugin.store import queries
 from streamlab_plugin.store.engine import open_store
 from streamlab_plugin.store.key_queries import ELEMENT, KeyPath, stored_keys
 
@@ -152,7 +152,7 @@ def show_key_command(as_json: bool) -> None:
     """Show the ids of today's key and of the kept ones, and how many runs were stored under each."""
     settings = config.load()
     keyring = Keyring(settings.key_file)
-    current, runs = key_id(keyring.current()), _runs_by_key(settings.database_url)
+    current, runs = key_id(keyring.current()), _runs_by_epoch(settings.database_url)
     idents = [current, *keyring.kept(), *sorted(set(runs) - {current, *keyring.kept()})]
     states = {ident: "today's" if ident == current else "kept" for ident in [*keyring.kept(), current]}
     if as_json:
@@ -187,11 +187,9 @@ def destroy_key_command(ident: str) -> None:
     click.echo(f"{ident} is destroyed")
 
 
-def _runs_by_key(url: str) -> Mapping[str, int]:
-    statement = select(tables.runs.c.key_id, func.count()).group_by(tables.runs.c.key_id)
+def _runs_by_epoch(url: str) -> Mapping[str, int]:
     try:
-        engine = open_store(url, read_only=True)
-        return queries.read(engine, lambda conn: dict(conn.execute(statement).tuples().all()))
+        return queries.read(open_store(url, read_only=True), queries.runs_by_epoch)
     except InfrastructureError:
         return {}  # there is a key before there is a database
 

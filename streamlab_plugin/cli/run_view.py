@@ -13,6 +13,7 @@ from streamlab_plugin.cli.reading import day_and_time, milliseconds, time_of_day
 from streamlab_plugin.core.arrival import Counts
 from streamlab_plugin.core.ledger import Ledger
 from streamlab_plugin.detect.delivery import Deliveries
+from streamlab_plugin.privacy.tally import tally_text
 from streamlab_plugin.store import queries
 
 _WORDS = {"process_lost": "lost"}
@@ -24,13 +25,14 @@ class Shown:
 
     ``errors`` are the frequent ones among the newest ``errors_seen`` failures, ``users_before`` the users
     just before each degradation. ``arrivals`` are those of a schedule, ``deliveries`` what became of
-    published messages, both of the whole run.
+    published messages, ``privacy`` the counters of redaction, all of the whole run.
     """
 
     run: queries.Run
     window: queries.RangeSummary | None
     protocols: Mapping[str, queries.Totals]
     ledger: Ledger
+    privacy: Mapping[str, int]
     arrivals: Counts | None
     deliveries: Deliveries | None
     verdict: queries.Verdict | None
@@ -59,6 +61,7 @@ def shown_dict(shown: Shown) -> dict[str, Any]:
         "deliveries": None if shown.deliveries is None else shown.deliveries.to_dict(),
         "ledger": shown.ledger.text(),
         "ledger_details": _ledger(shown.ledger),
+        "privacy": dict(shown.privacy),
         "quarantined": dict(shown.quarantined),
         "processes": [
             {"id": one.process, "role": one.role, "pid": one.pid, "state": one.state,
@@ -107,6 +110,7 @@ def shown_lines(shown: Shown, now: float) -> Iterator[str]:
     yield f"  ledger: {shown.ledger.text()}"
     for reason, count in shown.quarantined.items():
         yield f"    quarantined {count:,}: {_text(reason)}"
+    yield f"  privacy: {tally_text(shown.privacy)}"
     yield from _processes(shown.processes)
     yield from _errors(shown)
     for signature in shown.signatures:

@@ -123,6 +123,7 @@ def _shown(conn: Connection, wanted: str, since: Moment | None, until: Moment | 
         window=window,
         protocols=protocols,
         ledger=queries.run_ledger(conn, run.id),
+        privacy=queries.run_privacy(conn, run.id),
         arrivals=queries.run_arrivals(conn, run.id),
         deliveries=queries.run_deliveries(conn, run.id),
         verdict=queries.run_verdict(conn, run.id),

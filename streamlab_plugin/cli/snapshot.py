@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from streamlab_plugin.core.errors import InfrastructureError, NoVerdictError
 from streamlab_plugin.core.ledger import Ledger
 from streamlab_plugin.detect.delivery import Deliveries
-from streamlab_plugin.store import queries, tables
+from streamlab_plugin.store import queries
 from streamlab_plugin.store.engine import open_store
 
 
@@ -43,7 +42,7 @@ def read_snapshot(url: str, since: float) -> Snapshot | None:
             queries.run_ledger(connection, run.id),
             signatures,
             queries.fixes_of(connection, [one.id for one in signatures]),
-            _privacy(connection, run.id),
+            queries.run_privacy(connection, run.id),
             queries.run_verdict(connection, run.id),
             queries.run_deliveries(connection, run.id),
         )
@@ -52,13 +51,3 @@ def read_snapshot(url: str, since: float) -> Snapshot | None:
         return queries.read(open_store(url, read_only=True), query)
     except (InfrastructureError, NoVerdictError):
         return None  # the recorder has not made it yet
-
-
-def _privacy(connection: Connection, run_id: int) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for text in connection.scalars(
-        select(tables.processes.c.privacy).where(tables.processes.c.run_id == run_id)
-    ):
-        for name, count in json.loads(text).items():
-            total[name] = total.get(name, 0) + count
-    return total

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from streamlab_plugin.cli.snapshot import Snapshot
+from streamlab_plugin.privacy.tally import tally_text
 
 _SEVERITY_STYLES = {"critical": "bold red", "error": "red", "warning": "yellow", "info": "cyan"}
 _VERDICT_STYLES = {"met": "bold green", "breached": "bold red"}
@@ -36,14 +37,7 @@ def show_ledger(console: Console, snapshot: Snapshot) -> None:
     console.print(f"\n[bold]Ledger[/bold]   {snapshot.ledger.text()}")
     if snapshot.deliveries is not None:
         console.print(f"[bold]Messages[/bold] {snapshot.deliveries.everything.text()}")
-    counts = snapshot.privacy
-    console.print(
-        "[bold]Privacy[/bold]  payload fields: "
-        + " · ".join(
-            f"{name} {counts.get(name, 0):,}"
-            for name in ("kept", "dropped", "hashed", "bucketed", "scrubbed")
-        )
-    )
+    console.print(f"[bold]Privacy[/bold]  {tally_text(snapshot.privacy)}")
 
 
 def show_anomalies(console: Console, snapshot: Snapshot) -> None:

@@ -12,6 +12,7 @@ from streamlab_plugin.privacy.policy import Action, Decision, Policy
 from streamlab_plugin.privacy.pseudonym import Pseudonyms
 from streamlab_plugin.privacy.scalar import DROPPED, PLAIN_NUMBER, identifier, odd_number, shorten
 from streamlab_plugin.privacy.shape import DEPTH_LIMIT, NODE_LIMIT, is_field_name
+from streamlab_plugin.privacy.tally import marks
 
 COUNTS = ("kept", "dropped", "hashed", "bucketed", "scrubbed", "failed")
 SCALARS: Final = frozenset({str, int, float, bool, type(None)})
@@ -94,6 +95,8 @@ class Treatment:
         cleaned = clean_text(text)
         if cleaned != text:
             self.counts["scrubbed"] += 1
+            for name, count in (marks(cleaned) - marks(text)).items():
+                self.counts[name] = self.counts.get(name, 0) + count
         return shorten(cleaned)
 
     def odd_number(self, number: int | float) -> object:

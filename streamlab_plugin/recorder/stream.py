@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +18,7 @@ from streamlab_plugin.detect.judge import describe
 from streamlab_plugin.knowledge.occurrence import OccurrenceKey, Occurrences
 from streamlab_plugin.knowledge.signature import fingerprint
 from streamlab_plugin.privacy.plan import Redactor
+from streamlab_plugin.privacy.tally import marks
 from streamlab_plugin.recorder.numbering import Numbering
 from streamlab_plugin.recorder.rollup import Count, Counts
 from streamlab_plugin.store.batch import Key, Kind, StreamWrite, storable
@@ -69,6 +71,8 @@ class Stream:
             comparison.field.startswith("payload.") for rule in self._rules for comparison in rule.condition
         )
         self._redactor = Redactor(run.settings.policy, pseudonyms)
+        self._marks = lru_cache(maxsize=KEYS_LIMIT)(marks)
+        self._found: Counter[str] = Counter()  # in error texts
         self._privacy_taken: dict[str, int] = {}
         self._pseudonym = pseudonyms.of
         self._counts = Counts()
@@ -119,7 +123,7 @@ class Stream:
         """Return what came in since the last call, or None when nothing did."""
         if self.last_frame == self._taken_frame:
             return None
-        counts = self._redactor.counts
+        counts = self._found + Counter(self._redactor.counts)
         privacy = {name: more for name in counts if (more := counts[name] - self._privacy_taken.get(name, 0))}
         # What may fail comes first: what was taken before would be forgotten.
         keys, occurrences = self._unstored_keys(), self._take_occurrences()
@@ -130,7 +134,7 @@ class Stream:
             dict(self.arrivals), self._numbering.take(), self.clock,
         )  # fmt: skip
         self._taken_frame = self.last_frame
-        self._privacy_taken = dict(counts)
+        self._privacy_taken = counts
         self._quarantined, self._gauges = 0, {}
         self._rows, self._lean = [], []
         return write
@@ -181,6 +185,8 @@ class Stream:
         error = None
         if error_type is not None:
             error = self._error(error_type, error_message or "")
+            if error_message:
+                self._found.update(self._marks(error_message))
         corr = None if correlation_id is None else self._pseudonym(correlation_id)
         matched = self._judge(
             protocol, operation, endpoint, direction, user_class, latency_ms, wait_ms, size_bytes, outcome,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from streamlab_plugin.store.delivery_queries import run_deliveries
 from streamlab_plugin.store.live_queries import Live, live_overview, second_counts
+from streamlab_plugin.store.privacy_queries import run_privacy, runs_by_epoch
 from streamlab_plugin.store.range_queries import RangeSummary, range_summary
 from streamlab_plugin.store.reading import read
 from streamlab_plugin.store.record_queries import (
@@ -97,10 +98,12 @@ __all__ = [
     "run_deliveries",
     "run_ledger",
     "run_ledgers",
+    "run_privacy",
     "run_processes",
     "run_summary",
     "run_timeline",
     "run_verdict",
+    "runs_by_epoch",
     "runs_by_key",
     "second_counts",
     "sightings",

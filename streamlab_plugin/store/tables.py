@@ -80,9 +80,7 @@ processes = Table(
     Column("stored", Big, nullable=False),
     Column("quarantined", Big, nullable=False),
     Column("dropped", Text, nullable=False),  # JSON: reason -> count
-    Column(
-        "privacy", Text, nullable=False
-    ),  # JSON: kept, dropped, hashed, bucketed, scrubbed, failed -> count
+    Column("privacy", Text, nullable=False),  # JSON: counter -> count, see privacy.tally
     Column("users", Integer, nullable=False),  # simulated users at the last frame
     Column("seen_at", Double),  # when the last frame was made, by the Locust process's clock
     Column("evicted", Big, nullable=False, server_default="0"),  # raw records dropped after roll-up

@@ -12,6 +12,7 @@ from streamlab_plugin.core.arrival import Counts
 from streamlab_plugin.core.errors import NoVerdictError
 from streamlab_plugin.core.ledger import Ledger
 from streamlab_plugin.detect.delivery import Deliveries
+from streamlab_plugin.privacy import tally
 from streamlab_plugin.store import queries
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def run(conn: Connection, memory: Memory, wanted: str, now: float) -> Document:
         "run": _run(found, now),
         "verdict": _verdict(queries.run_verdict(conn, found.id)),
         "ledger": _ledger(queries.run_ledger(conn, found.id)),
+        "privacy": _privacy(queries.run_privacy(conn, found.id)),
         "arrivals": _arrivals(queries.run_arrivals(conn, found.id)),
         "deliveries": _deliveries(queries.run_deliveries(conn, found.id)),
         "users": queries.peak_users(conn, found, now),
@@ -296,6 +298,15 @@ def _ledger(ledger: Ledger) -> Document:
 
 def _arrivals(counts: Counts | None) -> Document | None:
     return None if counts is None else counts.named()
+
+
+def _privacy(counts: Mapping[str, int]) -> Document:
+    """Return what redaction did, by action, and what its detectors found in texts, most first."""
+    return {
+        "actions": {name: counts[name] for name in tally.ACTIONS},
+        "found": tally.found(counts),
+        "found_text": tally.found_text(counts) or "nothing",
+    }
 
 
 def _deliveries(found: Deliveries | None) -> Document | None:

@@ -32,6 +32,7 @@ single records  33333333-dddd-4ddd-8ddd-000000000003
   websocket        27 requests       0 errors  p50 52.3 ms  p95 395.9 ms  p99 395.9 ms
   ledger: produced 89 · stored 80 · quarantined 2 · dropped (handover_full) 3 · dropped (spool_full) 4 · balanced
     quarantined 2: a NUL byte in a text
+  privacy: kept 0 · dropped 0 · hashed 0 · bucketed 0 · texts scrubbed 0 · payloads unread 0 · error texts masked 0
   process   role           pid  state    produced     stored  dropped
   00000001  worker           1  closed         54         45        7
   00000002  worker           2  lost           35         35        0

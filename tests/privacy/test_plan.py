@@ -273,7 +273,15 @@ class TestPlans:
             "data": {"ts": 1, "email": "x"},
         }
         redactor.redact(payload)
-        expected = {"kept": 2, "dropped": 5, "hashed": 1, "bucketed": 1, "scrubbed": 1, "failed": 0}
+        expected = {
+            "kept": 2,
+            "dropped": 5,
+            "hashed": 1,
+            "bucketed": 1,
+            "scrubbed": 1,
+            "failed": 0,
+            "found_email": 1,
+        }
         assert expected == redactor.counts
 
 
