@@ -319,6 +319,7 @@ class TestCommand:
         [
             pytest.param("recorder", ["(SQLite)", "(PostgreSQL)", "after VACUUM"], marks=pytest.mark.faults),
             ("spool", ["spool per record", "1 GB lasts"]),
+            ("redaction", ["12-field payload", "written straightforwardly", "each of another shape"]),
             pytest.param("rate", ["FastHttpUser GET", "plain Locust, /s"], marks=pytest.mark.faults),
             pytest.param("publish", ["MQTT QoS 1 publishes", "use_loop_selectors"], marks=pytest.mark.faults),
             pytest.param(
