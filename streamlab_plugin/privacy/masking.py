@@ -6,20 +6,31 @@ stay; here only words stay that are known to say nothing about anybody.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Final
+
+import re2
+
+from streamlab_plugin.privacy.url import template_paths
 
 MASK: Final = "▢"
 LONGEST_NUMBER: Final = 5  # digits: errno, port, status, line
 
 # What `detector.clean_text` leaves behind: [email], {uuid}, {…}, ?…, and cuts.
 _MARK = r"\[[a-z]{2,12}\]|\{[a-z…]{1,8}\}"
-_WORD = r"[^\W\d_]+(?:['’][^\W\d_]+)*"
-_NUMBERS = r"\d+(?:[ /-]\d+)*"
-_PIECE = re.compile(rf"(?P<mark>{_MARK})|(?P<word>{_WORD})|(?P<numbers>{_NUMBERS})")
+_LETTERS = r"\pL[\pL\pM]*"
+_WORD = rf"{_LETTERS}(?:['’]{_LETTERS})*"
+_NUMBERS = r"\p{Nd}+(?:[ /-]\p{Nd}+)*"
+_PIECE = re2.compile(rf"({_MARK})|\b([vV]\p{{Nd}}{{1,3}}\b)|({_WORD})|({_NUMBERS})")
 # Words that go take their neighbours with them: who has three names is not to be told from who has two.
-_RUN = re.compile(rf"{MASK}(?:[\s\d,._@'’-]*{MASK})+")
+# So do numbers of five digits beside them, which are postal codes.
+_RUN = re2.compile(rf"(?:\b\p{{Nd}}{{5}} )?{MASK}(?:[\s\p{{Nd}},._@'’-]*{MASK})*(?:,? \p{{Nd}}{{5}}\b)?")
+# A number after one of these says who or which, however short it is.
+_SUBJECT = re2.compile(
+    r"(?i)\b((?:user|uid|id|account|customer|client|member|order|session|device|person|patient|tenant|contact"
+    r"|profile|employee|student|driver|sensor|player|subscriber|invoice|ticket)s?(?:[ _-]?ids?)?"
+    r"[\s:=#_'\"()-]{1,4})\p{Nd}+"
+)
 
 
 class Masker:
@@ -37,13 +48,16 @@ class Masker:
 
         Numbers of more than `LONGEST_NUMBER` digits become ``{n}``. Masking a template changes nothing.
         """
-        return _RUN.sub(MASK, _PIECE.sub(self._piece, text))
+        # Functions, for a replacement given as text loses what is not ASCII.
+        masked = _RUN.sub(lambda _match: MASK, _PIECE.sub(self._piece, text))
+        return str(_SUBJECT.sub(lambda match: match.group(1) + "{n}", masked))
 
-    def _piece(self, match: re.Match[str]) -> str:
-        piece = match.group()
-        if match.lastgroup == "word":
+    def _piece(self, match: re2._Match) -> str:
+        piece: str = match.group()
+        _mark, _version, word, numbers = match.groups()
+        if word:
             return piece if self._is_known(piece) else MASK
-        if match.lastgroup == "numbers" and sum(map(str.isdecimal, piece)) > LONGEST_NUMBER:
+        if numbers and sum(map(str.isdecimal, piece)) > LONGEST_NUMBER:
             return "{n}"
         return piece
 
@@ -70,7 +84,8 @@ def reducer(level: str, vocabulary: Iterable[str]) -> Callable[[str], str]:
         vocabulary: The words that a template keeps.
     """
     if level == "scan":
-        return lambda text: text
+        return template_paths
     if level == "class":
         return lambda _text: ""
-    return Masker(vocabulary).mask
+    mask = Masker(vocabulary).mask
+    return lambda text: mask(template_paths(text))

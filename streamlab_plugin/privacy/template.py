@@ -48,6 +48,11 @@ def template(name: str) -> str:
     return UNREADABLE
 
 
+def path_template(path: str) -> str:
+    """Return the template of a path alone, without query: numbers, ids and the like as marks."""
+    return _path(path)
+
+
 def _printable(name: str) -> str:
     if name.isprintable():
         return name

@@ -38,11 +38,12 @@ def vocabulary() -> set[str]:
 
 WORDS = vocabulary()
 MASKER = Masker(WORDS)
+REDUCE = reducer("template", WORDS)
 
 
 def template(text: str) -> str:
     """Return what is stored of an error text."""
-    return MASKER.mask(clean_text(text))
+    return REDUCE(clean_text(text))
 
 
 class TestMask:
@@ -56,11 +57,22 @@ class TestMask:
             ("O’Brien, Pat’s order was rejected", "▢ order was rejected"),
             ("user anna.mueller42 is locked", "user ▢42 is locked"),
             ("ConnectionRefusedError in AnnaMiller", "ConnectionRefusedError in ▢"),
-            ("relation 'orders_2024' does not exist", "relation '▢_2024' does not exist"),
+            ("relation 'frobs_2024' does not exist", "relation '▢_2024' does not exist"),
             ("port 65535, line 12, took 1234567 ms", "port 65535, line 12, took {n} ms"),
             ("code 4711 23456 78", "code {n}"),
             ("on 2026-11-22 at 03:15", "on {n} at 03:15"),
             ("sent to bob@example.org via {uuid}", "sent to [email] via {uuid}"),
+            (
+                "no user 4711, user-0022, uid=7 or user_id (17)",
+                "no user {n}, user-{n}, uid={n} or user_id ({n})",
+            ),
+            ("GET /api/v1/users/bob/orders/7: status 404", "GET /api/v1/users/▢/orders/{id}: status 404"),
+            (
+                "404 for http://127.0.0.1:80/api/v2/profile/user-0022?x=1",
+                "404 for http://127.0.0.1:80/api/v2/profile/user-{id}?…",
+            ),
+            ("Ahornweg 12, 10115 Berlin", "▢"),
+            ("at Springfield, IL 62704, USA", "at ▢"),
             ("Müller's", "▢"),
             ("the server's answer", "the server's answer"),
             ("田中さん not found", "▢ not found"),
@@ -79,7 +91,15 @@ class TestMask:
 
     def test_long_text_in_linear_time(self) -> None:
         """The worst texts take milliseconds."""
-        for text in ("▢ " * 2_000, "a" * 4_096, "aA" * 2_000, "1 " * 2_000, "'" * 4_096, "▢ 1" * 1_300):
+        for text in (
+            "▢ " * 2_000,
+            "a" * 4_096,
+            "aA" * 2_000,
+            "1 " * 2_000,
+            "'" * 4_096,
+            "▢ 1" * 1_300,
+            "/a" * 2_000,
+        ):
             MASKER.mask(text)
 
 
@@ -106,7 +126,7 @@ class TestVocabulary:
         for name, place, sentence in _people(10_000):
             theirs = set(_words(f"{name} {place}")) - set(_words(sentence))
             left |= theirs.intersection(_words(template(sentence.format(name, place))))
-        assert left <= WORDS | {"n", "email", "ip", "phone"}  # and the marks of detectors
+        assert left <= WORDS | {"n", "v", "email", "ip", "phone"}  # marks, and versions like v2
         assert len(left) < 180, sorted(left)  # may, june, field, page, short …
 
     def test_names_in_it_mean_something_else(self) -> None:
