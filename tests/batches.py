@@ -194,7 +194,8 @@ def stored(url: str) -> Content:
         for row in connection.execute(select(tables.processes)):
             content.ledgers[row.process] = {
                 "last_frame": row.last_frame, "produced": row.produced, "stored": row.stored,
-                "quarantined": row.quarantined, "evicted": row.evicted, "dropped": json.loads(row.dropped),
+                "quarantined": row.quarantined, "evicted": row.evicted, "erased": row.erased,
+                "dropped": json.loads(row.dropped),
                 "privacy": json.loads(row.privacy), "users": row.users, "seen_at": row.seen_at,
                 "state": row.state,
             }  # fmt: skip
@@ -266,9 +267,10 @@ def _add_ledger(content: Content, write: StreamWrite) -> None:
     is_closed = write.closed_at is not None
     content.ledgers[write.process] = {
         "last_frame": write.last_frame, "produced": write.produced,
-        "stored": old.get("stored", 0) + write.records,
+        "stored": old.get("stored", 0) + write.records + write.erased,
         "quarantined": old.get("quarantined", 0) + write.quarantined,
-        "evicted": old.get("evicted", 0) + write.evicted, "dropped": write.dropped, "privacy": privacy,
+        "evicted": old.get("evicted", 0) + write.evicted,
+        "erased": old.get("erased", 0) + write.erased, "dropped": write.dropped, "privacy": privacy,
         "users": 0 if is_closed else write.users, "seen_at": write.seen_at,
         "state": "closed" if is_closed else "open",
     }  # fmt: skip

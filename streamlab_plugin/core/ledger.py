@@ -1,7 +1,8 @@
 """The ledger: where every produced record has gone.
 
 Per process, ``produced`` is the last number the gate gave, counted before any drop. At the end of a run
-``produced == stored + spooled + quarantined + sum(dropped)`` and nothing is pending.
+``produced == stored + spooled + quarantined + sum(dropped)`` and nothing is pending. What was erased later
+stays counted among what was stored.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ SPOOL_FULL = "spool_full"
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Counts of records by where they are; ``dropped`` maps a reason to its count."""
+    """Counts of records by where they are; ``dropped`` maps a reason to its count.
+
+    ``erased`` says how many of ``stored`` were erased since.
+    """
 
     produced: int = 0
     stored: int = 0
@@ -25,6 +29,7 @@ class Ledger:
     pending: int = 0
     quarantined: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
+    erased: int = 0
 
     @property
     def lost(self) -> int:
@@ -49,7 +54,8 @@ class Ledger:
 
     def text(self) -> str:
         """Return the ledger as one line for people."""
-        parts = [f"produced {self.produced:,}", f"stored {self.stored:,}"]
+        erased = f" ({self.erased:,} erased since)" if self.erased else ""
+        parts = [f"produced {self.produced:,}", f"stored {self.stored:,}{erased}"]
         for name in ("spooled", "pending", "quarantined"):
             if count := getattr(self, name):
                 parts.append(f"{name} {count:,}")
@@ -60,7 +66,7 @@ class Ledger:
 
 def total(ledgers: Iterable[Ledger]) -> Ledger:
     """Add up the ledgers of several processes."""
-    produced = stored = spooled = pending = quarantined = 0
+    produced = stored = spooled = pending = quarantined = erased = 0
     dropped: dict[str, int] = {}
     for one in ledgers:
         produced += one.produced
@@ -68,6 +74,7 @@ def total(ledgers: Iterable[Ledger]) -> Ledger:
         spooled += one.spooled
         pending += one.pending
         quarantined += one.quarantined
+        erased += one.erased
         for reason, count in one.dropped.items():
             dropped[reason] = dropped.get(reason, 0) + count
-    return Ledger(produced, stored, spooled, pending, quarantined, dropped)
+    return Ledger(produced, stored, spooled, pending, quarantined, dropped, erased)

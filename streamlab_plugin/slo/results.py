@@ -148,6 +148,7 @@ def _read_ledger(data: Mapping[str, object]) -> Ledger:
         pending=_count(data, "pending", path),
         quarantined=_count(data, "quarantined", path),
         dropped={reason: _count(dropped, reason, (*path, "dropped")) for reason in dropped},
+        erased=read_count(data.get("erased", 0), (*path, "erased")),
     )
 
 

@@ -107,7 +107,8 @@ class StreamWrite:
 
     It is stored only if the stream's ``last_frame`` is still ``previous_frame``, and advances it in the same
     transaction. ``produced``, ``dropped``, ``users`` and ``arrivals`` are totals; everything else counts from
-    the last batch on. ``evicted`` counts raw records that had to go after they were rolled up.
+    the last batch on. ``evicted`` counts raw records that had to go after they were rolled up, and ``erased``
+    those that were erased while the batch waited in the spool.
     """
 
     process: str
@@ -131,6 +132,7 @@ class StreamWrite:
     arrivals: dict[str, int] = field(default_factory=dict)  # empty without a schedule
     numbers: list[Numbers] = field(default_factory=list)
     clock: tuple[float, float] | None = None  # of a worker at its end: offset and uncertainty, milliseconds
+    erased: int = 0
 
     @property
     def records(self) -> int:
@@ -160,6 +162,7 @@ def joined(writes: Sequence[StreamWrite]) -> StreamWrite:
         quarantined=sum(write.quarantined for write in writes),
         privacy=dict(privacy),
         evicted=sum(write.evicted for write in writes),
+        erased=sum(write.erased for write in writes),
         keys=[key for write in writes for key in write.keys],
         rows=[row for write in writes for row in write.rows],
         lean=[row for write in writes for row in write.lean],

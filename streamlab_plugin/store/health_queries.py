@@ -113,9 +113,11 @@ def _record_problems(conn: Connection, run: Run, process: Process) -> Iterator[s
     there = conn.scalar(
         select(func.count()).where(column.run_day == run.run_day, column.process_id == process.id)
     )
+    ledger = process.ledger
+    erased = f" and {ledger.erased:,} of them erased" if ledger.erased else ""
     # None at all: they were kept for a shorter time than they would be today.
-    if there and there != process.ledger.stored:
-        yield f"{process.ledger.stored:,} records were stored, {there:,} are there"
+    if there and there != ledger.stored - ledger.erased:
+        yield f"{ledger.stored:,} records were stored{erased}, {there:,} are there"
 
 
 def _rollup_problems(conn: Connection, process: Process, oldest: tuple[int | None, ...]) -> Iterator[str]:

@@ -58,7 +58,7 @@ class Record(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A process whose records are read; *is_whole*: none of them was put aside or dropped after roll-up."""
+    """A process whose records are read; *is_whole*: none of them is missing after roll-up."""
 
     id: int
     process: str
@@ -76,12 +76,15 @@ def sources(conn: Connection, run_id: int) -> list[Source]:
     """Return the processes of a run."""
     process, run = tables.processes.c, tables.runs.c
     rows = conn.execute(
-        select(process.id, process.process, run.run, run.run_day, process.evicted, process.quarantined)
+        select(
+            process.id, process.process, run.run, run.run_day,
+            (process.evicted + process.quarantined + process.erased).label("missing"),
+        )
         .join_from(tables.processes, tables.runs, run.id == process.run_id)
         .where(run.id == run_id)
         .order_by(process.id)
-    )
-    return [Source(*row[:4], not row.evicted and not row.quarantined) for row in rows]
+    )  # fmt: skip
+    return [Source(*row[:4], not row.missing) for row in rows]
 
 
 class Reader:

@@ -229,6 +229,7 @@ def _ledger(process: Row[Any]) -> Ledger:
         pending=pending,
         quarantined=process.quarantined,
         dropped=dropped,
+        erased=process.erased,
     )
 
 

@@ -21,8 +21,8 @@ _ROW_KEYS = (1, 7, 11)
 _LEAN_KEYS = (1, 5)
 
 
-class _Rest(msgspec.Struct, array_like=True):
-    """A `StreamWrite` without its rows."""
+class Rest(msgspec.Struct, array_like=True):
+    """A `StreamWrite` without its rows; what refers to a key has its place in ``keys``."""
 
     process: str
     run_day: int
@@ -44,10 +44,12 @@ class _Rest(msgspec.Struct, array_like=True):
     arrivals: dict[str, int] = {}
     numbers: list[tuple[str, str, str, int, list[int]]] = []
     clock: tuple[float, float] | None = None
+    erased: int = 0
 
 
 _encode_rest = msgspec.msgpack.Encoder().encode
-_decode_rest = msgspec.msgpack.Decoder(_Rest).decode
+_decode_rest = msgspec.msgpack.Decoder(Rest).decode
+_encode_rows = msgspec.msgpack.Encoder().encode
 _decode_rows = msgspec.msgpack.Decoder(tuple[list[list[Any]], list[list[Any]]]).decode
 
 
@@ -72,13 +74,25 @@ def encode(write: StreamWrite) -> tuple[bytes, bytes]:
         for one in write.deltas
     ]  # fmt: skip
     streams = [(*one[:3], number(one.series), one.bounds) for one in write.numbers]
-    rest = _Rest(
+    rest = Rest(
         write.process, write.run_day, write.previous_frame, write.last_frame, write.produced, write.dropped,
         write.users, write.seen_at, write.quarantined, write.privacy, write.closed_at, write.evicted,
         write.records, [(key.kind, key.values) for key in keys], deltas, write.occurrences, write.gauges,
-        write.arrivals, streams, write.clock,
+        write.arrivals, streams, write.clock, write.erased,
     )  # fmt: skip
     return zlib.compress(records, _LEVEL), zlib.compress(_encode_rest(rest), _LEVEL)
+
+
+def unpack(records: bytes | None, rest: bytes) -> tuple[list[Any] | None, Rest]:
+    """Return a batch's [rows, lean] and the rest, with places in ``keys`` where `Key` objects were."""
+    rows = None if records is None else list(_decode_rows(zlib.decompress(records)))
+    return rows, _decode_rest(zlib.decompress(rest))
+
+
+def pack(rows: list[Any] | None, rest: Rest) -> tuple[bytes | None, bytes]:
+    """Return what `unpack` was given, after a change."""
+    records = None if rows is None else zlib.compress(_encode_rows(rows), _LEVEL)
+    return records, zlib.compress(_encode_rest(rest), _LEVEL)
 
 
 def decode(records: bytes | None, rest: bytes) -> StreamWrite:
@@ -99,7 +113,7 @@ def decode(records: bytes | None, rest: bytes) -> StreamWrite:
         found.arrivals,
         [Numbers(role, stream, subscriber, keys[key], bounds)
          for role, stream, subscriber, key, bounds in found.numbers],
-        found.clock,
+        found.clock, found.erased,
     )  # fmt: skip
 
 

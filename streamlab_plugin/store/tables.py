@@ -87,6 +87,7 @@ processes = Table(
     Column("arrivals", Text, nullable=False, server_default="{}"),  # JSON: due, started, late, dropped
     # JSON: how far the master's clock is ahead of this worker's, and the uncertainty of that (milliseconds)
     Column("clock", Text),
+    Column("erased", Big, nullable=False, server_default="0"),  # how many of stored were erased since
 )
 
 quarantine = Table(
@@ -311,4 +312,19 @@ audit = Table(
     Column("action", Text, nullable=False),  # e.g. retention.set
     Column("subject", Text, nullable=False),
     Column("body", Text, nullable=False),  # JSON
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("requested_at", Double, nullable=False),
+    Column("finished_at", Double),
+    Column("actor", Text, nullable=False),  # the operating system's user name
+    Column("state", Text, nullable=False),  # see store/erasure.py
+    Column("digests", Text, nullable=False),  # JSON array: sha256 of each pseudonym
+    Column("pseudonyms", Text),  # JSON array, in hex; null once they are not needed any more
+    Column("counts", Text, nullable=False, server_default="{}"),  # JSON: place -> rows
+    Column("pending", Text),  # JSON: the change of a file that may or may not have been made
+    Column("skipped", Text, nullable=False, server_default="[]"),  # JSON array: what could not be searched
 )

@@ -199,6 +199,11 @@ class Writer:
             "users": write.users,
             "seen_at": write.seen_at,
         }
+        if write.erased:
+            values |= {
+                "stored": table.c.stored + write.records + write.erased,
+                "erased": table.c.erased + write.erased,
+            }
         if write.arrivals:
             values["arrivals"] = json.dumps(write.arrivals)
         if write.clock is not None:

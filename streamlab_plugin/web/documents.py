@@ -287,6 +287,7 @@ def _ledger(ledger: Ledger) -> Document:
     return {
         "produced": ledger.produced,
         "stored": ledger.stored,
+        "erased": ledger.erased,
         "spooled": ledger.spooled,
         "pending": ledger.pending,
         "quarantined": ledger.quarantined,

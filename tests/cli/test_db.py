@@ -130,9 +130,9 @@ class TestOrders:
     @pytest.mark.parametrize(
         ("command", "answer", "shown", "exit_code"),
         [
-            ("migrate", {"from": "0001", "to": "0005"}, "Schema 0001 is now 0005.\n", 0),
-            ("migrate", {"from": None, "to": "0005"}, "Schema (none) is now 0005.\n", 0),
-            ("migrate", {"from": "0005", "to": "0005"}, "The schema is 0005 already.\n", 0),
+            ("migrate", {"from": "0001", "to": "0006"}, "Schema 0001 is now 0006.\n", 0),
+            ("migrate", {"from": None, "to": "0006"}, "Schema (none) is now 0006.\n", 0),
+            ("migrate", {"from": "0006", "to": "0006"}, "The schema is 0006 already.\n", 0),
             (
                 "replay",
                 {"batches": 2, "records": 4_000, "left": 0},

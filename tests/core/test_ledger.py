@@ -61,3 +61,8 @@ class TestText:
         """Zero places are left out, reasons are named."""
         text = Ledger(produced=1200, stored=1199, dropped={"handover_full": 1}).text()
         assert "produced 1,200 · stored 1,199 · dropped (handover_full) 1 · balanced" == text
+
+    def test_it_says_how_many_were_erased(self) -> None:
+        """They stay counted among what was stored, so that the ledger balances."""
+        text = total([Ledger(produced=9, stored=9, erased=2), Ledger(produced=3, stored=3, erased=1)]).text()
+        assert "produced 12 · stored 12 (3 erased since) · balanced" == text

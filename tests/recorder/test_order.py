@@ -45,7 +45,7 @@ class TestOrder:
 
     def test_it_starts_a_recorder_that_ends_by_itself(self, recorder: Recorder, ask: Ask) -> None:
         """Migrating a database that is up to date changes nothing."""
-        assert {"from": "0005", "to": "0005"} == ask("db.migrate")
+        assert {"from": "0006", "to": "0006"} == ask("db.migrate")
         assert 0 == recorder.end()
 
     def test_tags_of_a_run(self, recorder: Recorder, ask: Ask) -> None:

@@ -21,13 +21,14 @@ FACTS = RunFacts(
         "http": ProtocolFacts(1000, 5, 990, 3, 980, 87.5, 40.0, 120.0),
         "mqtt": ProtocolFacts(0, 0, 0, 0, 0, None),
     },
-    Ledger(produced=1000, stored=990, spooled=1, pending=2, quarantined=3, dropped={"full": 4}),
+    Ledger(produced=1000, stored=990, spooled=1, pending=2, quarantined=3, dropped={"full": 4}, erased=5),
     ("a worker is missing",),
 )
 
 # What a run may well not have.
 OPTIONAL = (
     ("ledger", "dropped", "full"),
+    ("ledger", "erased"),
     ("protocols", "http"),
     ("protocols", "mqtt"),
     ("protocols", "http", "faulted"),

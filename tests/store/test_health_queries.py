@@ -67,6 +67,20 @@ class TestRunProblems:
         assert problem.startswith(f"run {RUN[:8]}, process 00000002: ")
         assert "records were stored" in problem
 
+    def test_a_record_that_was_erased(self, engine: Engine) -> None:
+        """It is not missed, as long as as many were erased as are not there."""
+        erased = tables.processes.c.erased
+        with engine.begin() as conn:
+            conn.execute(
+                delete(tables.records).where(tables.records.c.process_id == 2, tables.records.c.seq == 5)
+            )
+            conn.execute(update(tables.processes).where(tables.processes.c.id == 2).values(erased=1))
+        assert problems(engine) == []
+        with engine.begin() as conn:
+            conn.execute(update(tables.processes).where(tables.processes.c.id == 2).values(erased=erased + 1))
+        (problem,) = problems(engine)
+        assert " records were stored and 2 of them erased, " in problem
+
     def test_records_that_are_too_old(self, engine: Engine) -> None:
         """Once records may have been removed their number says nothing; neither do records that all went."""
         with engine.begin() as conn:

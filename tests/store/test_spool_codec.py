@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamlab_plugin.store.batch import Delta, Key, StreamWrite
-from streamlab_plugin.store.spool_codec import decode, encode
+from streamlab_plugin.store.spool_codec import decode, encode, pack, unpack
 
 KEYS = Keys()
 texts = st.text(st.characters(blacklist_categories=["Cs"]), max_size=20)
@@ -52,7 +52,7 @@ writes = st.builds(
     closed_at=st.none() | floats, evicted=st.integers(0, 9), rows=rows, lean=lean_rows, deltas=deltas,
     occurrences=occurrences,
     gauges=st.lists(st.tuples(st.integers(0, 2**31), st.integers(0, 99)), max_size=2),
-    arrivals=counts,
+    arrivals=counts, erased=st.integers(0, 9),
 )  # fmt: skip
 
 
@@ -89,6 +89,14 @@ class TestSpoolCodec:
         found = decode(None, encode(write)[1])
         wanted = parts(write) | {"rows": [], "lean": [], "evicted": write.evicted + write.records}
         assert wanted == parts(found)
+
+    @settings(max_examples=50, deadline=None, derandomize=True)
+    @given(writes)
+    def test_unpacked_and_packed_it_is_the_same(self, write: StreamWrite) -> None:
+        """Also without its records."""
+        records, rest = encode(write)
+        assert parts(write) == parts(decode(*pack(*unpack(records, rest))))
+        assert parts(decode(None, rest)) == parts(decode(*pack(*unpack(None, rest))))
 
     def test_the_keys_that_are_used_go_along(self) -> None:
         """Each once, without an integer: another recorder registers them anew."""

@@ -110,6 +110,16 @@ class TestStoring:
         assert expected(writes) == content
         assert 18 == content.ledgers["p-1"]["privacy"]["kept"]
 
+    def test_records_that_were_erased_before(self, writer: Writer, database_url: str) -> None:
+        """They count as stored and as erased, whether batches come one by one or together."""
+        feed = Feed()
+        writes = [feed.batch(5, erased=2), feed.batch(5), feed.batch(5, erased=1)]
+        writer.write(writes[:1])
+        writer.write(writes[1:])
+        content = stored(database_url)
+        assert expected(writes).records == content.records
+        assert (18, 3) == (content.ledgers["p-1"]["stored"], content.ledgers["p-1"]["erased"])
+
     def test_the_end_of_a_stream_is_stored(self, writer: Writer, database_url: str) -> None:
         """State, time and no more users."""
         feed = Feed()
