@@ -25,7 +25,7 @@ from streamlab_plugin.store.url import fingerprint
 CHUNK_ROWS = 1_000
 CHUNK_BYTES = 1024 * 1024  # before compression; rows may carry payloads of many kilobytes
 SUFFIX = ".jsonl.gz"
-_PARTIAL = ".part"
+PARTIAL = ".part"
 _DAY_S = 86400
 # A large file goes to the disk in parts, so that the last flush does not take long.
 _FLUSH_BYTES = 4 * 1024 * 1024
@@ -74,7 +74,7 @@ def make_folder(folder: Path) -> None:
 
 
 class ArchiveFile:
-    """A file on its way; without `finish` nothing is left under its final name.
+    """A file on its way; without `finish`, or `seal` and `publish`, nothing is left under its final name.
 
     Args:
         path: The final name; an older file of that name is replaced.
@@ -86,7 +86,7 @@ class ArchiveFile:
     def __init__(self, path: Path) -> None:
         make_folder(path.parent)
         self._path = path
-        self._partial = path.with_name(path.name + _PARTIAL)
+        self._partial = path.with_name(path.name + PARTIAL)
         self._raw = _HashedFile(self._partial)
         # No name and no time in the header: the bytes depend on the rows alone.
         self._gzip = gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=self._raw, mtime=0)
@@ -94,23 +94,36 @@ class ArchiveFile:
 
     def add(self, rows: Sequence[Mapping[str, Any]]) -> int:
         """Append *rows*, one line each; return their size in bytes before compression."""
-        text = b"".join(_encode(row) + b"\n" for row in rows)
+        return self.add_lines([_encode(row) + b"\n" for row in rows])
+
+    def add_lines(self, lines: Sequence[bytes]) -> int:
+        """Append *lines* as they are; return their size in bytes before compression."""
+        text = b"".join(lines)
         self._gzip.write(text)
-        self._rows += len(rows)
+        self._rows += len(lines)
         if self._raw.unsynced_bytes > _FLUSH_BYTES:
             self._raw.sync()
         return len(text)
 
     def finish(self) -> Written:
         """Bring everything to the disk, then give the file its name."""
+        written = self.seal()
+        self.publish()
+        return written
+
+    def seal(self) -> Written:
+        """Bring everything to the disk; nothing can be added any more."""
         self._gzip.close()
         self._raw.sync()
         self._raw.close()
+        return Written(self._path, self._raw.sha256.hexdigest(), self._rows, self._raw.size_bytes)
+
+    def publish(self) -> None:
+        """Give the file its name."""
         os.replace(self._partial, self._path)
         # The file's name is in its folder, and the folders that may be new have theirs in those above.
         for folder in list(self._path.parents)[:3]:
             _sync_folder(folder)
-        return Written(self._path, self._raw.sha256.hexdigest(), self._rows, self._raw.size_bytes)
 
     def discard(self) -> None:
         """Give up: close and remove what was written."""
@@ -208,6 +221,22 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     with gzip.open(path, "rb") as file:
         for line in file:
             yield msgspec.json.decode(line)
+
+
+def read_lines(path: Path) -> Iterator[list[bytes]]:
+    """Yield the lines of a file in chunks of bounded size.
+
+    Raises:
+        OSError, EOFError, zlib.error: the file is missing or damaged.
+    """
+    with gzip.open(path, "rb") as file:
+        while lines := file.readlines(CHUNK_BYTES // 4):
+            yield lines
+
+
+def discard_partial(path: Path) -> None:
+    """Remove what was left of writing *path*, which did not come to its end."""
+    path.with_name(path.name + PARTIAL).unlink(missing_ok=True)
 
 
 def read_keys(path: Path, names: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:

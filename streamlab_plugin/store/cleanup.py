@@ -33,7 +33,7 @@ from streamlab_plugin.store.retention import (
 )
 from streamlab_plugin.store.unit_cleanup import Steps, UnitCleanup
 
-__all__ = ["Report", "cleanup"]
+__all__ = ["Report", "alone", "cleanup"]
 
 _VACUUM_PAGES = 500
 
@@ -53,7 +53,7 @@ def cleanup(connection: Connection, archive_folder: Path, now: float) -> Generat
     with contextlib.ExitStack() as stack:
         problem = ""
         try:
-            stack.enter_context(_alone(archive_folder))
+            stack.enter_context(alone(archive_folder))
         except BlockingIOError:
             tally.skip("all", "", "another cleanup is going on")
             return tally.report()
@@ -168,8 +168,13 @@ class _Cleanup:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Generator[None, None, None]:
-    """Keep a second cleanup out of the folder; the lock ends with the process."""
+def alone(folder: Path) -> Generator[None, None, None]:
+    """Keep everybody else who changes archives out of the folder; the lock ends with the process.
+
+    Raises:
+        BlockingIOError: Somebody is at it.
+        OSError: The folder cannot be used.
+    """
     make_folder(folder)
     fd = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:

@@ -70,12 +70,8 @@ class DayCleanup:
 
     def drop_empty(self, part: Part, before: float) -> Steps:
         """Drop the partitions of days that ended *before*, are over and hold nothing."""
-        names = text(
-            "SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid"
-            " WHERE inhparent = to_regclass('records') ORDER BY relname"
-        )
         with self._connection.begin():
-            found = self._connection.scalars(names).all()
+            found = partition.names(self._connection)
         days = (name.rpartition("_")[2] for name in found)
         for day in (int(one) for one in days if one.isdigit()):
             if (day + 1) * DAY_S < before:

@@ -25,3 +25,12 @@ def ensure_partition(connection: Connection, run_day: int) -> None:
 def name(run_day: int) -> str:
     """Return the name of the partition's table."""
     return f"records_{run_day:d}"
+
+
+def names(connection: Connection) -> list[str]:
+    """Return the names of all partitions, in the caller's transaction."""
+    query = text(
+        "SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid"
+        " WHERE inhparent = to_regclass('records') ORDER BY relname"
+    )
+    return list(connection.scalars(query))

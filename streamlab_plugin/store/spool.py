@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 # Raw records go in parts of this size, so that a full spool does not delete with every batch.
 _ROOM_SHARE = 0.05
+_PAGES_AT_ONCE = 1_000
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batches (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -207,6 +208,45 @@ class Spool:
         )
         batches, records = row.fetchone()
         return int(batches), int(records)
+
+    @_guarded
+    def numbers(self) -> list[int]:
+        """Return the numbers of all batches, newest first."""
+        if self.is_empty:
+            return []
+        return [row[0] for row in self._connection().execute("SELECT id FROM batches ORDER BY id DESC")]
+
+    @_guarded
+    def packed(self, number: int) -> tuple[bytes | None, bytes] | None:
+        """Return a batch as it lies there, records and rest; None: it waits no more."""
+        if self.is_empty:
+            return None
+        found = self._connection().execute("SELECT records, rest FROM batches WHERE id = ?", (number,))
+        row: tuple[bytes | None, bytes] | None = found.fetchone()
+        return row
+
+    @_guarded
+    def replace(self, number: int, records: bytes | None, rest: bytes, count: int) -> None:
+        """Put a batch of *count* records in the place of an older form, of which no byte stays."""
+        connection = self._connection()
+        connection.execute("PRAGMA secure_delete = ON")
+        with _transaction(connection):
+            connection.execute(
+                "UPDATE batches SET records = ?, rest = ?, count = ? WHERE id = ?",
+                (records, rest, count, number),
+            )
+
+    @_guarded
+    def shrink(self) -> int:
+        """Cut off some of the pages of batches that went, and empty the log; return how many are left."""
+        if self.is_empty:
+            return 0
+        connection = self._connection()
+        # `execute` would stop after the first page.
+        connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
+        left = connection.execute("PRAGMA freelist_count").fetchone()[0]
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return int(left)
 
     def set_aside(self) -> Path:
         """Give the file another name, so that a new spool can begin; return it."""

@@ -6,6 +6,7 @@ way.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator
 from pathlib import Path
 
@@ -24,12 +25,24 @@ def upkeep(connection: Connection, archive_folder: Path, now: float) -> Generato
         InfrastructureError: another recorder is at it.
         sqlalchemy.exc.DBAPIError: the database is out of reach; a later cleanup goes on from there.
     """
-    if connection.dialect.name != "postgresql":
+    with one_host(connection):
         return (yield from cleanup(connection, archive_folder, now))
+
+
+@contextlib.contextmanager
+def one_host(connection: Connection) -> Generator[None, None, None]:
+    """Keep other hosts from cleaning up or erasing.
+
+    Raises:
+        InfrastructureError: another recorder is at it.
+    """
+    if connection.dialect.name != "postgresql":
+        yield
+        return
     if not _ask(connection, "SELECT pg_try_advisory_lock(:lock)"):
         raise InfrastructureError("another host is cleaning this database up; try again when it is done")
     try:
-        return (yield from cleanup(connection, archive_folder, now))
+        yield
     finally:
         # Should the connection be gone, so is the lock.
         if not connection.closed and not connection.invalidated:
