@@ -1,4 +1,4 @@
-"""``streamlab privacy audit|explain|key|test``."""
+"""``streamlab privacy audit|erase|explain|key|test``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from streamlab_plugin import config
 from streamlab_plugin.cli.printable import printable
+from streamlab_plugin.cli.privacy_erase import erase_command
 from streamlab_plugin.core.errors import ConfigError, InfrastructureError
 from streamlab_plugin.privacy.example import Example, Outcome, parse_examples, try_example
 from streamlab_plugin.privacy.explain import Line, explain
@@ -46,7 +47,10 @@ _POLICY = click.option(
 
 @click.group()
 def privacy() -> None:
-    """Show and test what may be stored of payloads."""
+    """Show and test what may be stored of payloads, and erase."""
+
+
+privacy.add_command(erase_command)
 
 
 @privacy.command("explain")

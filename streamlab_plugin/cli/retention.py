@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import time
@@ -17,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from streamlab_plugin import config
+from streamlab_plugin.cli.actor import actor
 from streamlab_plugin.cli.ordering import carry_out
 from streamlab_plugin.store import queries
 from streamlab_plugin.store.archive import SUFFIX, archive_folder
@@ -64,19 +64,12 @@ def set_command(kind: str, days: int | None, archive: bool | None, as_json: bool
     """Change for how many days a KIND is kept."""
     check_policy(kind, days, archive)
     _read(policies)  # a recorder would make a database where there is none
-    answer = carry_out("retention.set", quiet=as_json, kind=kind, days=days, archive=archive, actor=_actor())
+    answer = carry_out("retention.set", quiet=as_json, kind=kind, days=days, archive=archive, actor=actor())
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         return
     archived = ", archived first" if answer["archive"] else ""
     click.echo(f"{kind} is kept for {answer['days']} days{archived}")
-
-
-def _actor() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())  # a container's user may have no name
 
 
 @retention.command("run")

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamlab_plugin.core.errors import ConfigError, InfrastructureError
 from streamlab_plugin.recorder import reconcile, vacuum
+from streamlab_plugin.recorder.erasure import Eraser
 from streamlab_plugin.store import retention, run_changes, run_writer
 from streamlab_plugin.store.archive import archive_folder
 from streamlab_plugin.store.engine import open_store
@@ -51,6 +52,11 @@ class Errand:
         self._steps: Steps | None = None
         self.result: dict[str, Any] | None = None
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether no cleanup may be under way beside it."""
+        return self._name.startswith("privacy.")
+
     def step(self) -> str:
         """Do a bounded piece of work and return a line about it; at the end set ``result``.
 
@@ -76,6 +82,8 @@ class Errand:
             "runs.reconcile": self._reconcile,
             "retention.set": self._set_retention,
             "retention.run": self._clean_up,
+            "privacy.erase": self._erase,
+            "privacy.resume": self._resume_erasures,
         }
         if self._name not in known:
             raise ConfigError(f"unknown order {self._name!r}")
@@ -162,6 +170,16 @@ class Errand:
     def _clean_up(self) -> Steps:
         report = yield from upkeep(self._connection(), self.archive_folder(), time.time())
         return report.to_dict()
+
+    def _erase(self, pseudonyms: Sequence[str], actor: str, dry_run: bool) -> Steps:
+        eraser = self._eraser()
+        return (yield from eraser.count(pseudonyms) if dry_run else eraser.erase(pseudonyms, actor))
+
+    def _resume_erasures(self) -> Steps:
+        return (yield from self._eraser().resume())
+
+    def _eraser(self) -> Eraser:
+        return Eraser(self._desk, self._storage, self.archive_folder())
 
     def archive_folder(self) -> Path:
         """Return where archives of this database go."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from streamlab_plugin.core.errors import StreamlabError
@@ -41,7 +41,7 @@ class Housekeeping:
     def __init__(self, desk: Desk, storage: Storage) -> None:
         self._desk = desk
         self._storage = storage
-        self._steps: Iterator[str] | None = None
+        self._steps: Generator[str, None, None] | None = None
         self._look_at = time.monotonic() + FIRST_AFTER_S
         self._stepped_at = 0.0
 
@@ -49,6 +49,13 @@ class Housekeeping:
     def is_done(self) -> bool:
         """Whether nothing is under way."""
         return self._steps is None
+
+    def abandon(self) -> None:
+        """Give up what is under way; the next look goes on from there."""
+        if self._steps is not None:
+            self._steps.close()
+            self._steps = None
+            self._look_at = time.monotonic() + FIRST_AFTER_S
 
     def step(self) -> None:
         """Do a piece of work if one is due; what goes wrong is logged and tried again later."""
@@ -75,7 +82,7 @@ class Housekeeping:
             self._steps = None
             logger.exception("upkeep failed")
 
-    def _work(self) -> Iterator[str]:
+    def _work(self) -> Generator[str, None, None]:
         connection = self._storage.open().connection
         now = time.time()
         for run in reconcile.abandoned(connection, now, STOPPED_QUIET_S, set(self._desk.runs)):

@@ -277,6 +277,8 @@ class Recorder:
             return
         connection, errand = self._desk.errands[0]
         try:
+            if errand.is_alone:
+                self._housekeeping.abandon()
             text = errand.step()
             if errand.result is not None:
                 connection.send(OrderDone(json.dumps(errand.result).encode()))

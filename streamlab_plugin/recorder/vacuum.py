@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -20,7 +20,7 @@ def vacuum(url: str, connection: Connection) -> Generator[str, None, dict[str, A
     """Vacuum the database behind *connection* in steps; returns its size before and after in bytes."""
     before = _size(connection)
     if connection.dialect.name == "postgresql":
-        yield from _postgresql(url)
+        yield from _postgresql(url, "VACUUM (ANALYZE)")
     else:
         yield from _sqlite(connection)
     return {"before_bytes": before, "after_bytes": _size(connection)}
@@ -49,7 +49,12 @@ def _sqlite(connection: Connection) -> Generator[str, None, None]:
     driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _postgresql(url: str) -> Generator[str, None, None]:
+def vacuum_tables(url: str, tables: Sequence[str]) -> Generator[str, None, None]:
+    """Vacuum some tables of a PostgreSQL database: what was deleted there can be overwritten then."""
+    yield from _postgresql(url, f"VACUUM {', '.join(tables)}")
+
+
+def _postgresql(url: str, statement: str) -> Generator[str, None, None]:
     # On a connection of its own, and in a thread: it may take minutes, and nothing here waits for it.
     failures: list[str] = []
 
@@ -57,7 +62,7 @@ def _postgresql(url: str) -> Generator[str, None, None]:
         engine = open_store(url, read_only=False, patience_s=_PATIENCE_S)
         try:
             with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as own:
-                own.execute(text("VACUUM (ANALYZE)"))
+                own.execute(text(statement))
         except DATABASE_ERRORS as error:
             failures.append(reason(error))
 

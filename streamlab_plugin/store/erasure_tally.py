@@ -20,7 +20,7 @@ from streamlab_plugin.store.erasure import Erasure
 Steps = Generator[str, None, None]
 
 # Work goes on for so long before others have a turn.
-STEP_S = 0.02
+STEP_S = 0.01
 
 
 class ErasureTally:

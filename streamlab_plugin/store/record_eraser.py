@@ -18,8 +18,8 @@ from streamlab_plugin.store.erasure_tally import STEP_S, ErasureTally, Steps
 from streamlab_plugin.store.retention import Unit, find_unit
 
 _STRETCH = 1_000
-_LONGEST_STRETCH = 20_000
-_DELETED_AT_ONCE = 500
+_LONGEST_STRETCH = 8_000
+_DELETED_AT_ONCE = 200
 
 _RECORD = tables.records.c
 _TRACK = tables.tracks.c

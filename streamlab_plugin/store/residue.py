@@ -8,6 +8,7 @@ themselves, by a process of its own: closing a second handle of the file would d
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -22,8 +23,11 @@ from streamlab_plugin.store.failure import DATABASE_ERRORS, reason
 
 _PAGES_AT_ONCE = 500
 _POLL_S = 0.02
+_SERIALIZED = 3  # threads may share a connection, see sqlite3.threadsafety
 # A reader that is at work keeps the log; it is waited for so many turns.
 _MOST_TURNS = 2_000
+
+_WHILE_ERASING = {"secure_delete": 1, "wal_autocheckpoint": 500}
 
 # Reads the words from standard input; exit code 10 when the file holds one. Standard library only, so that it
 # is up at once.
@@ -42,9 +46,20 @@ with open(sys.argv[1], "rb") as file:
 _FOUND = 10
 
 
-def overwrite_deleted(connection: Connection) -> None:
-    """Have SQLite overwrite what this connection deletes from now on."""
-    _driver(connection).execute("PRAGMA secure_delete = ON").fetchall()
+@contextlib.contextmanager
+def overwriting(connection: Connection) -> Generator[None, None, None]:
+    """Have SQLite overwrite what is deleted meanwhile; the log is emptied in smaller, shorter parts."""
+    driver = _driver(connection)
+    before = {name: driver.execute(f"PRAGMA {name}").fetchone()[0] for name in _WHILE_ERASING}
+    for name, value in _WHILE_ERASING.items():
+        driver.execute(f"PRAGMA {name} = {value}").fetchall()
+    try:
+        yield
+    finally:
+        # A connection that was given up took its settings along.
+        if not connection.closed and not connection.invalidated:
+            for name, value in before.items():
+                driver.execute(f"PRAGMA {name} = {value}").fetchall()
 
 
 def empty_log(connection: Connection) -> Generator[str, None, bool]:
@@ -113,11 +128,14 @@ def rewrite(connection: Connection) -> Generator[str, None, None]:
         except DATABASE_ERRORS as error:
             failures.append(reason(error))
 
-    thread = threading.Thread(target=work, name="streamlab-rewrite", daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(_POLL_S)
-        yield "writing the database anew"
+    if sqlite3.threadsafety < _SERIALIZED:
+        work()  # a library that was built so takes no call from a second thread
+    else:
+        thread = threading.Thread(target=work, name="streamlab-rewrite", daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(_POLL_S)
+            yield "writing the database anew"
     if failures:
         raise InfrastructureError(f"the database could not be written anew: {failures[0]}")
 

@@ -183,10 +183,14 @@ class SpoolEraser:
             )  # fmt: skip
             return bool(connection.scalar(select(exists().where(*where))))
 
-    def _paths(self) -> list[Path]:
+    def _paths(self) -> Iterator[Path]:
         path = self._spool.path
-        aside = (one for one in path.parent.glob(f"{path.name}.*") if one.suffix[1:].isdigit())
-        return [path, *sorted(aside)]
+        seen = {path}
+        yield path
+        # Batches may be put aside while the others are gone through.
+        while fresh := sorted(set(path.parent.glob(f"{path.name}.*")) - seen):
+            seen.update(fresh)
+            yield from (one for one in fresh if one.suffix[1:].isdigit())
 
     @contextlib.contextmanager
     def _opened(self, path: Path) -> Iterator[Spool | None]:

@@ -67,13 +67,13 @@ def forget(connection: Connection, first: int, last: int) -> None:
 
 
 class TestResidue:
-    """`overwrite_deleted`, `empty_log`, `search` and `rewrite`."""
+    """`overwriting`, `empty_log`, `search` and `rewrite`."""
 
     def test_deleted_rows_are_overwritten(self, path: Path, connection: Connection) -> None:
         """Once the log is emptied, which may hold older pages, no byte of them is left."""
         assert done(residue.search(path, [WORD]))
-        residue.overwrite_deleted(connection)
-        forget(connection, 1, 500)
+        with residue.overwriting(connection):
+            forget(connection, 1, 500)
         assert done(residue.empty_log(connection))
         assert not done(residue.search(path, ["nobody", WORD]))
         assert 0 == held(path)
@@ -82,8 +82,8 @@ class TestResidue:
         """What SQLite only forgot, earlier or when it split a page, goes when the file is written anew."""
         connection.connection.driver_connection.execute("PRAGMA secure_delete = OFF").fetchall()
         forget(connection, 1, 250)
-        residue.overwrite_deleted(connection)
-        forget(connection, 251, 500)
+        with residue.overwriting(connection):
+            forget(connection, 251, 500)
         assert done(residue.empty_log(connection))
         assert done(residue.search(path, ["nobody", WORD]))
         done(residue.rewrite(connection))
@@ -108,9 +108,13 @@ class TestResidue:
         with closing(sqlite3.connect(path, isolation_level=None)) as reader:
             reader.execute("BEGIN")
             reader.execute("SELECT count(*) FROM records").fetchone()
-            forget(connection, 1, 500)
+            with residue.overwriting(connection):
+                forget(connection, 1, 500)
             assert not done(residue.empty_log(connection))
             reader.execute("COMMIT")
             assert done(residue.empty_log(connection))
+        # Nothing of this outlasts it.
+        checkpoint = connection.exec_driver_sql("PRAGMA wal_autocheckpoint").scalar_one()
+        assert checkpoint == 8_000
         patience_ms = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
         assert patience_ms == 3_000
