@@ -51,10 +51,15 @@ def _open_postgresql(conninfo: str, *, read_only: bool, patience_s: float, keeps
     def creator() -> DeadlineConnection:
         return connect(conninfo, name, read_only=read_only, patience_s=patience_s)
 
+    # Parameters are hidden: an error's text goes into logs, and they may be pseudonyms.
     if not keeps:
-        return create_engine("postgresql+psycopg://", creator=creator, poolclass=NullPool)
+        return create_engine(
+            "postgresql+psycopg://", creator=creator, poolclass=NullPool, hide_parameters=True
+        )
     # Asked before each use: a server that has been restarted must not cost an answer.
-    return create_engine("postgresql+psycopg://", creator=creator, pool_size=1, pool_pre_ping=True)
+    return create_engine(
+        "postgresql+psycopg://", creator=creator, pool_size=1, pool_pre_ping=True, hide_parameters=True
+    )
 
 
 def _open_sqlite(path: Path, *, read_only: bool) -> Engine:
@@ -67,6 +72,7 @@ def _open_sqlite(path: Path, *, read_only: bool) -> Engine:
             uri, uri=True, timeout=BUSY_TIMEOUT_MS / 1000, check_same_thread=False
         ),
         poolclass=NullPool,
+        hide_parameters=True,
     )
     if not read_only:
         event.listen(engine, "connect", _prepare_writer)

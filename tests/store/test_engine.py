@@ -171,3 +171,17 @@ class TestFingerprint:
         """The path is resolved."""
         monkeypatch.chdir(tmp_path)
         assert fingerprint(f"sqlite:///{tmp_path}/x.db") == fingerprint("sqlite:///x.db")
+
+
+class TestParameters:
+    """What an error's text says of the values of a statement."""
+
+    def test_they_are_hidden(self, database_url: str) -> None:
+        """Nothing: a log must not hold what was stored."""
+        with (
+            pytest.raises(DBAPIError) as caught,
+            open_store(database_url, read_only=False).connect() as connection,
+        ):
+            connection.execute(text("SELECT * FROM missing WHERE x = :x"), {"x": "Zqcanary"})
+        assert "missing" in str(caught.value)
+        assert "Zqcanary" not in str(caught.value)
