@@ -7,15 +7,17 @@ most texts need nothing else.
 
 from __future__ import annotations
 
-import re
 import unicodedata
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
 
 import re2
 
-from streamlab_plugin.privacy.identity import IDENTITIES
+from streamlab_plugin.privacy.address import is_version
+from streamlab_plugin.privacy.identity import HASHES, ID_TEXT, IDENTITIES, UUIDS
 from streamlab_plugin.privacy.layers import HINT, layers
+from streamlab_plugin.privacy.pattern import Pattern
 from streamlab_plugin.privacy.secret import OPAQUE, SECRETS
 from streamlab_plugin.privacy.snippet import SNIPPET
 
@@ -24,47 +26,78 @@ UNREADABLE = "[unreadable]"
 ENCODED = "[encoded]"
 
 _CUT = "…"
-_SPACES = re.compile(r"(\s+)")
 _WORD_LIMIT = 256
+_ROUNDS = 8
+
+_MAYBE_ENCODED = re2.compile(rf"\S*?(?:{HINT})\S*")
+
+
+def _replace_encoded(data: bytes) -> bytes:
+    """Replace the words that hold something personal once their encodings are undone."""
+    pieces: list[bytes] = []
+    end = 0
+    for match in _MAYBE_ENCODED.finditer(data):
+        start, stop = match.span()
+        if _hides_something(data[start:stop].decode()):
+            pieces += (data[end:start], ENCODED.encode())
+            end = stop
+    return b"".join((*pieces, data[end:])) if pieces else data
+
 
 # In the order in which they must run: a quoted body or a token may contain what looks like anything else.
-_PATTERNS = (SNIPPET, *SECRETS, *IDENTITIES, OPAQUE)
-_SCAN = re2.Set.SearchSet()
-for _pattern in _PATTERNS:
-    _SCAN.Add(_pattern.text)
-# Not a finding by itself: words behind which there may be one.
-_SCAN.Add(HINT)
-_HINT_INDEX = len(_PATTERNS)
-_SCAN.Compile()
-_MAYBE_ENCODED = re2.compile(HINT)
+_PATTERNS = (SNIPPET, *SECRETS, *IDENTITIES, OPAQUE, Pattern(HINT, _replace_encoded))
+# Long runs are looked for apart: each place in one would double the states of the other automaton.
+_RUNS = (HASHES, OPAQUE)
+_SHORTEST_RUN = 16
+_HINT_ONLY = [len(_PATTERNS) - 1]
+_NO_FINDINGS = frozenset((*_HINT_ONLY, _PATTERNS.index(UUIDS), _PATTERNS.index(HASHES)))
+_IDS = re2.compile(ID_TEXT)
+
+# What `_fold` changes: digits, dashes, blanks, invisible characters beyond ASCII, wide forms of ASCII.
+_FOLDABLE = re2.compile(
+    "|".join(rf"[^\x00-\x7F\P{{{category}}}]" for category in ("Nd", "Pd", "Zs", "Cf")) + "|[！-～]"
+)
+
+
+def _scan(indexes: Sequence[int]) -> Callable[[bytes], list[int]]:
+    """Return a function that says which of the patterns at *indexes* may be in a text."""
+    triggers = re2.Set.SearchSet()
+    for index in indexes:
+        triggers.Add(_PATTERNS[index].trigger)
+    triggers.Compile()
+    match = triggers.Match
+    return lambda data: [indexes[found] for found in match(data) or ()]
+
+
+_scan_all = _scan([index for index, pattern in enumerate(_PATTERNS) if pattern not in _RUNS])
+_scan_runs = _scan([index for index, pattern in enumerate(_PATTERNS) if pattern in _RUNS])
 
 
 def clean_text(text: str) -> str:
-    """Return *text* with everything that looks personal or secret replaced by what it is.
+    """Return *text*, an error text or a name, with everything that looks personal or secret replaced.
 
-    At most `TEXT_LIMIT` characters are read; what is cut off is marked ``…``. Never raises: a text that
-    cannot be read comes back as ``[unreadable]``.
+    Ids are replaced too, so that texts that differ by them are one. At most `TEXT_LIMIT` characters are read;
+    what is cut off is marked ``…``. Never raises: a text that cannot be read comes back as ``[unreadable]``.
     """
-    try:
-        return _clean(_cut(text) if len(text) > TEXT_LIMIT else text)
-    except Exception:  # noqa: BLE001 - fails closed: no text rather than an unscanned one
-        return UNREADABLE
+    return _bounded(text, _clean)
+
+
+def clean_value(text: str) -> str:
+    """Return *text*, the value of a field, with personal data and secrets replaced; ids and versions stay.
+
+    Otherwise as `clean_text`.
+    """
+    return text if is_version(text) else _bounded(text, _clean_around_ids)
 
 
 def is_clean(text: str) -> bool:
     """Return whether `clean_text` would leave *text* as it is. Quick for words and ISO timestamps."""
-    if len(text) < 16 and text.isascii() and text.isalpha():
-        return True
-    if is_timestamp(text):
-        return True
-    try:
-        if text.isascii() and len(text) <= TEXT_LIMIT:
-            found = _SCAN.Match(text)
-            if not found or (found == [_HINT_INDEX] and _without_encoded(text) == text):
-                return True
-    except Exception:  # noqa: BLE001 - cannot be read, so not known to be clean
-        return False
-    return clean_text(text) == text
+    return _is_known_clean(text) or clean_text(text) == text
+
+
+def is_clean_value(text: str) -> bool:
+    """Return whether `clean_value` would leave *text* as it is. Quick for words, ids and ISO timestamps."""
+    return _is_known_clean(text) or _is_id(text) or clean_value(text) == text
 
 
 def is_timestamp(text: str) -> bool:
@@ -78,50 +111,112 @@ def is_timestamp(text: str) -> bool:
     return True
 
 
+def _is_id(text: str) -> bool:
+    return len(text) >= 16 and text.isascii() and not text.isdigit() and _IDS.fullmatch(text) is not None
+
+
+def _is_known_clean(text: str) -> bool:
+    if len(text) < 16 and text.isascii() and text.isalpha():
+        return True
+    if is_timestamp(text):
+        return True
+    try:
+        if text.isascii() and len(text) <= TEXT_LIMIT:
+            data = text.encode()
+            found = _found(data)
+            return not found or (found == _HINT_ONLY and _replace_encoded(data) is data)
+    except Exception:  # noqa: BLE001 - cannot be read, so not known to be clean
+        return False
+    return False
+
+
+def _bounded(text: str, clean: Callable[[str], str]) -> str:
+    """Clean at most `TEXT_LIMIT` characters of *text*; marks may be longer than what they stand for."""
+    try:
+        cleaned = clean(_cut(text))
+        for _ in range(_ROUNDS):
+            if len(cleaned) <= TEXT_LIMIT:
+                return cleaned
+            cleaned = clean(_cut(cleaned))
+    except Exception:  # noqa: BLE001 - fails closed: no text rather than an unscanned one
+        return UNREADABLE
+    return UNREADABLE
+
+
 def _cut(text: str) -> str:
     """Cut *text* before a word or number that would lose its end and with it its form."""
-    kept = text[:TEXT_LIMIT]
+    if len(text) <= TEXT_LIMIT:
+        return text
+    kept = text[: TEXT_LIMIT - 1]
     space = max(kept.rfind(char, TEXT_LIMIT - _WORD_LIMIT) for char in " \t\r\n")
     if space >= 0:
         kept = kept[:space].rstrip("0123456789 ().+-") or kept[:space]
     return kept + _CUT
 
 
+def _clean_around_ids(text: str) -> str:
+    for _ in range(_ROUNDS):
+        cleaned = _between_ids(text)
+        if cleaned == text:
+            return text
+        text = cleaned
+    return UNREADABLE
+
+
+def _between_ids(text: str) -> str:
+    pieces: list[str] = []
+    end = 0
+    for match in _IDS.finditer(text):
+        if not match.group().isdigit():
+            start, stop = match.span()
+            pieces += (_clean(text[end:start]), text[start:stop])
+            end = stop
+    return "".join((*pieces, _clean(text[end:]))) if pieces else _clean(text)
+
+
 def _clean(text: str) -> str:
-    if not text.isascii():
-        folded = "".join(map(_fold, text))
-        replaced = _replaced(folded)
-        return text if replaced == folded else replaced
-    return _replaced(text)
+    folded = _folded(text)
+    data: bytes = folded.encode()
+    replaced = _replaced(data)
+    return text if replaced is data else replaced.decode()
 
 
-def _replaced(text: str) -> str:
-    data: bytes = text.encode()
-    found = sorted(_SCAN.Match(data) or ())
-    for index in found:
-        if index != _HINT_INDEX:
-            data = _PATTERNS[index].replace(data)
-    return _without_encoded(data.decode()) if _HINT_INDEX in found else text if not found else data.decode()
+def _replaced(data: bytes) -> bytes:
+    """Replace what the patterns find until that changes nothing more: what stays may be a finding itself."""
+    unseen = len(_PATTERNS)  # from this one on they have all seen the data as it is
+    for _ in range(_ROUNDS):
+        last = -1
+        for index in _found(data):
+            if (index < unseen or last >= 0) and (new := _PATTERNS[index].replace(data)) != data:
+                data, last = new, index
+        if last < 0:
+            return data
+        unseen = last + 1
+    return UNREADABLE.encode()
 
 
-def _without_encoded(text: str) -> str:
-    """Replace the words that hold something personal once their escapes and encodings are undone."""
-    words = _SPACES.split(text)
-    changed = [
-        ENCODED if _MAYBE_ENCODED.search(word) is not None and _hides_something(word) else word
-        for word in words
-    ]
-    return "".join(changed) if changed != words else text
+def _found(data: bytes) -> list[int]:
+    """Return the indexes of the patterns that may be in *data*, in order."""
+    found = _scan_all(data)
+    if len(data) >= _SHORTEST_RUN:
+        found += _scan_runs(data)
+    found.sort()
+    return found
 
 
 def _hides_something(word: str) -> bool:
     for inner in layers(word):
-        folded = inner if inner.isascii() else "".join(map(_fold, inner))
-        data: bytes = folded.encode(errors="replace")
-        for index in _SCAN.Match(data) or ():
-            if index != _HINT_INDEX and _PATTERNS[index].replace(data) != data:
+        data: bytes = _folded(inner).encode(errors="replace")
+        for index in _found(data):
+            if index not in _NO_FINDINGS and _PATTERNS[index].replace(data) != data:
                 return True
     return False
+
+
+def _folded(text: str) -> str:
+    if text.isascii() or _FOLDABLE.search(text.encode(errors="replace")) is None:
+        return text
+    return "".join(map(_fold, text))
 
 
 @lru_cache(maxsize=4096)

@@ -2,104 +2,82 @@
 
 from __future__ import annotations
 
-from ipaddress import AddressValueError, IPv6Address
+from typing import Final
 
 import re2
 
+from streamlab_plugin.privacy.address import IPV4, IPV6, MAC, judge_ipv4, judge_ipv6, judge_mac
 from streamlab_plugin.privacy.digits import replace_numbers
-from streamlab_plugin.privacy.iban import replace_ibans
-from streamlab_plugin.privacy.pattern import always, judged
+from streamlab_plugin.privacy.iban import CANDIDATE, replace_ibans
+from streamlab_plugin.privacy.pattern import Pattern, always, judged
 
 _LOCAL = r"[^\s@<>()\[\]{}\"'`,;:=/\\|?&#…]+"
 _LABEL = r"[\pL\pN_-]+"
 _EMAIL = (
-    rf"(?:(?:{_LOCAL}')?{_LOCAL}|[\"'`=/|?&#{{}}])(?:@|%40|\\u0040|&#64;)"
-    rf"(?:(?:{_LABEL}\.)+[\pL][\pL\pN-]*[\pL\pN]|\d+\.\d+\.\d+\.\d+|localhost\b)"
+    rf"(?:\"[^\"@\s][^\"@\r\n]*\"|(?:{_LOCAL}')?{_LOCAL}|[\"'`=/|?&#{{}}])(?:@|%40|\\u0040|&#64;)"
+    rf"(?:(?:{_LABEL}\.)+[\pL][\pL\pN-]*[\pL\pN]|\[?\d+\.\d+\.\d+\.\d+\]?|\[(?:IPv6:)?[0-9A-Fa-f:]+\]|localhost\b)"
 )
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
-_IBAN = r"[A-Za-z]{2}\d\d[A-Za-z0-9 -]{11,}"
 _HEX = r"(?:0[xX])?[0-9a-fA-F]{16,}"
-_IPV6 = r"(?:[0-9A-Fa-f]*:){5,}[0-9A-Fa-f:.]*|[0-9A-Fa-f:]*::[0-9A-Fa-f:.]*"
-_IPV4 = r"\d+(?:\.\d+){3,}"
-_NUMBER = r"[+(]*\d[\d ().+-]{5,}\d"
-
-
-def _judge_iban(_data: bytes, match: re2._Match) -> bytes | None:
-    run: str = match.group().decode()
-    replaced = replace_ibans(run, "[iban]")
-    return None if replaced == run else replaced.encode()
-
-
-def _judge_hex(_data: bytes, match: re2._Match) -> bytes | None:
-    return None if match.group().isdigit() else b"{hash}"
-
-
-def _judge_ipv6(data: bytes, match: re2._Match) -> bytes | None:
-    start, stop = match.span()
-    if _is_word(data[start - 1 : start]) or _is_word(data[stop : stop + 1]):
-        return None
-    whole: bytes = data[start:stop]
-    found = whole.rstrip(b".")
-    tail = whole[len(found) :]
-    if found.count(b":") == 5 and all(len(part) == 2 for part in found.split(b":")):
-        return b"[mac]" + tail
-    if not found.endswith(b"::"):
-        bare = found.rstrip(b":")
-        found, tail = bare, found[len(bare) :] + tail
-    if len(found.replace(b":", b"")) < 3 and found != b"::":
-        return None  # a scope operator, as in a::b
-    try:
-        address = IPv6Address(found.decode())
-    except AddressValueError:
-        return None
-    mapped = address.ipv4_mapped
-    if address.is_loopback or address.is_unspecified or (mapped is not None and mapped.is_loopback):
-        return None
-    return b"[ip]" + tail
-
-
-def _judge_ipv4(data: bytes, match: re2._Match) -> bytes | None:
-    start, stop = match.span()
-    found = data[start:stop]
-    parts = found.split(b".")
-    if len(parts) != 4 or any(len(part) > 3 or int(part) > 255 for part in parts):
-        return None
-    if parts[0] == b"127" or found == b"0.0.0.0":
-        return None  # this machine: identifies nobody, and says that the target was local
-    if any(len(part) == 2 and part[:1] == b"0" for part in parts):
-        return None  # a time of day with dots
-    before: bytes = data[max(0, start - 9) : start].lower()
-    if before.endswith((b"version ", b"version=", b"version: ")) or before[-1:] == b"v":
-        return None
-    return b"[ip]"
-
-
-def _judge_number(data: bytes, match: re2._Match) -> bytes | None:
-    start, stop = match.span()
-    found = data[start:stop]
-    if len(found.translate(None, b" ().+-")) < 7:
-        return None
-    run = found.decode()
-    before = data[max(0, start - 32) : start].decode(errors="replace")
-    replaced = replace_numbers(run, before)
-    return None if replaced == run else replaced.encode()
-
-
-def _is_word(char: bytes) -> bool:
-    return char.isalnum() or char == b"_"
-
-
+_NUMBER = r"[+(]*\d[\d ().+/-]{5,}\d"
 # Whose directory it is says who works here.
 _HOME = r"(?:/home|/Users|\b[A-Za-z]:\\+Users)[/\\]+[^/\\\s:\"',;)]+"
 
+_BEFORE = _AFTER = 40
+# A package and its version, an outer object in Kotlin: no person's address.
+_PACKAGE = re2.compile(rb"@\d+\.\d+\.\d+-[^@]*$|^(?:this|super)@")
+
+
+def _judge_email(data: bytes, start: int, stop: int) -> bytes | None:
+    return None if _PACKAGE.search(data[start:stop]) is not None else b"[email]"
+
+
+def _judge_hex(data: bytes, start: int, stop: int) -> bytes | None:
+    return None if data[start:stop].isdigit() else b"{hash}"
+
+
+def _judge_home(data: bytes, start: int, _stop: int) -> bytes | None:
+    lead = data[max(0, start - 64) : start].split()[-1:]
+    # Only in an absolute path: a/home/kitchen is a topic.
+    is_relative = (
+        data[start : start + 1] == b"/" and data[start - 1 : start].isalnum() and b"/" not in lead[0][:8]
+    )
+    return None if is_relative else b"~"
+
+
+def _judge_number(data: bytes, start: int, stop: int) -> bytes | None:
+    found = data[start:stop]
+    if len(found) <= 13 and (_is_date(found) or len(found.translate(None, b" ().+/-")) < 7):
+        return None
+    run = found.decode()
+    before = data[max(0, start - _BEFORE) : start].decode(errors="replace")
+    replaced = replace_numbers(run, before, data[stop : stop + _AFTER].decode(errors="replace"))
+    return None if replaced == run else replaced.encode()
+
+
+def _is_date(found: bytes) -> bool:
+    """Return whether *found* is YYYY-MM-DD, with the hour behind it or not: quick, for there are many."""
+    return (
+        len(found) in (10, 13)
+        and found[4:5] == found[7:8]
+        and found[4:5] in (b"-", b".", b"/")
+        and found[:2] == b"20"
+    )
+
+
 # In the order in which they must run: an IBAN or a UUID contains what looks like a number.
-IDENTITIES = (
-    always(_HOME, b"~"),
-    always(_EMAIL, b"[email]"),
-    always(_UUID, b"{uuid}"),
-    judged(_IBAN, _judge_iban),
-    judged(_HEX, _judge_hex),
-    judged(_IPV6, _judge_ipv6),
-    judged(_IPV4, _judge_ipv4),
-    judged(_NUMBER, _judge_number),
+# Ids say nothing about anybody: they are only normalised.
+UUIDS: Final = always(_UUID, b"{uuid}")
+HASHES: Final = judged(_HEX, _judge_hex)
+ID_TEXT: Final = rf"{_UUID}|{_HEX}|\bQm[1-9A-HJ-NP-Za-km-z]{{44}}\b"
+IDENTITIES: Final = (
+    judged(_HOME, _judge_home),
+    judged(_EMAIL, _judge_email),
+    UUIDS,
+    Pattern(CANDIDATE, replace_ibans),
+    HASHES,
+    judged(IPV6, judge_ipv6),
+    judged(MAC, judge_mac),
+    judged(IPV4, judge_ipv4),
+    judged(_NUMBER, _judge_number, trigger=r"[\d ().+/-]{6}\d"),
 )

@@ -10,17 +10,24 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote
 
+# Four characters of base64 that are three printable ASCII characters. Of random quadruples one in fifteen is
+# so, hence three in a row are hardly ever a word, a path or a key.
+_QUADRUPLE = r"[I-Za-f][CDEFGHSTUVWXijklmnyz0123][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]"
+# Where a word, or a part of a path, begins: the quadruples of base64 count from there.
+_BEGIN = r"(?:^|[^A-Za-z0-9+])"
 # Words that may hold something else: a hint for RE2, which looks at every text.
 HINT: Final = (
-    r"%[0-9A-Fa-f]{2}|&(?:#[0-9]+|#[xX][0-9a-fA-F]+|[A-Za-z]+);|\\[uU][0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}"
-    r"|[A-Za-z0-9+/_-]{12,}"
+    r"%[0-9A-Fa-f]{2}|&(?:#[0-9]+|#[xX][0-9a-fA-F]+|[A-Za-z]+);|\\[uU][0-9a-fA-F{]|\\x[0-9a-fA-F]{2}"
+    rf"|{_BEGIN}(?:{_QUADRUPLE}){{3}}"
 )
 DEPTH_LIMIT: Final = 3
 _MOST_LAYERS = 16
 _LONGEST = 4096
 
-_BACKSLASHED = re.compile(r"\\(?:[uU]([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
+_BACKSLASHED = re.compile(
+    r"\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|u\{([0-9a-fA-F]{1,6})\}|U([0-9a-fA-F]{8}))"
+)
+_BASE64 = re.compile(rf"{_BEGIN}((?:{_QUADRUPLE}){{2}}[A-Za-z0-9+/_-]*={{0,2}})")
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -44,11 +51,16 @@ def _undone(text: str) -> Iterator[str]:
     if "&" in text:
         yield html.unescape(text)
     if "\\" in text:
-        yield _BACKSLASHED.sub(lambda match: chr(int(match.group(1) or match.group(2), 16)), text)
+        yield _BACKSLASHED.sub(_unescaped, text)
     for match in _BASE64.finditer(text):
-        decoded = _from_base64(match.group())
+        decoded = _from_base64(match[1])
         if decoded is not None:
             yield decoded
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    code = int(match[match.lastindex or 0], 16)
+    return chr(code) if code <= 0x10FFFF and not 0xD800 <= code <= 0xDFFF else "?"
 
 
 def _from_base64(word: str) -> str | None:

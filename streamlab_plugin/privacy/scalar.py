@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from streamlab_plugin.privacy.detector import clean_text
+from streamlab_plugin.privacy.detector import clean_value
 
 # Ints and floats between these bounds are kept without another look. Epoch milliseconds lie inside until
 # 2033; payment cards with 13 digits and more lie outside.
@@ -37,7 +37,7 @@ def odd_number(value: int | float) -> object:
     if isinstance(value, float) and not value.is_integer():
         return value
     digits = str(abs(int(value)))
-    cleaned = clean_text(digits)
+    cleaned = clean_value(digits)
     return value if cleaned == digits else cleaned
 
 

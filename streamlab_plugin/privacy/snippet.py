@@ -8,6 +8,16 @@ from streamlab_plugin.privacy.pattern import Pattern
 
 _OPENING = r"""\{\s*\\*["']"""
 _OPENING_RE = re2.compile(_OPENING)
+_STRING = r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'"""
+_DEPTH = 4  # what is nested deeper is read character by character
+
+
+def _nested(depth: int) -> str:
+    inner = rf"|\{{{_nested(depth - 1)}\}}|\[{_nested(depth - 1)}\]" if depth else ""
+    return rf"""(?:[^{{}}\[\]"']|{_STRING}{inner})*"""
+
+
+_WHOLE_RE = re2.compile(rf"(?s)\{{{_nested(_DEPTH)}\}}")
 
 
 def _replace_snippets(data: bytes) -> bytes:
@@ -19,7 +29,12 @@ def _replace_snippets(data: bytes) -> bytes:
         if start < end:
             continue
         # With escaped quotes there is no telling strings from structure.
-        close = len(data) if b"\\" in data[start:stop] else _snippet_end(data, start)
+        if b"\\" in data[start:stop]:
+            close = len(data)
+        elif (whole := _WHOLE_RE.match(data, start)) is not None:
+            close = whole.end()
+        else:
+            close = _snippet_end(data, start)
         pieces += (data[end:start], "{…}".encode())
         end = close
     return b"".join((*pieces, data[end:]))

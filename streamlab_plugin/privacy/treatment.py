@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from streamlab_plugin.privacy.bucket import Bucket, bucketer
-from streamlab_plugin.privacy.detector import clean_text, is_clean
+from streamlab_plugin.privacy.detector import clean_value, is_clean_value
 from streamlab_plugin.privacy.pair import Pair, find_pair
 from streamlab_plugin.privacy.policy import Action, Decision, Policy
 from streamlab_plugin.privacy.pseudonym import Pseudonyms
@@ -86,13 +86,13 @@ class Treatment:
 
     def text(self, text: str) -> str:
         """Scan and shorten a kept string."""
-        if is_clean(text):
+        if is_clean_value(text):
             if len(text) <= _REMEMBERED_LENGTH:
                 if len(self.clean_texts) >= _TEXTS_LIMIT:
                     self.clean_texts.clear()
                 self.clean_texts.add(text)
             return shorten(text)
-        cleaned = clean_text(text)
+        cleaned = clean_value(text)
         if cleaned != text:
             self.counts["scrubbed"] += 1
             for name, count in (marks(cleaned) - marks(text)).items():

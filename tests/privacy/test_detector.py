@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamlab_plugin.privacy.card import is_card
 from streamlab_plugin.privacy.detector import TEXT_LIMIT, UNREADABLE, clean_text, is_clean
-from streamlab_plugin.privacy.digits import is_card
 from streamlab_plugin.privacy.iban import is_iban
 
 ORDINARY = [
@@ -111,13 +111,14 @@ class TestCleanText:
         assert email not in clean_text(f"{before} {email} {after}")
 
     @given(
-        st.text(alphabet="3456", min_size=1, max_size=1),
+        st.sampled_from(["4", "51", "6011", "3530"]),
         st.text(alphabet=string.digits, min_size=14, max_size=14),
         st.sampled_from(["", " ", "-"]),
     )
     def test_no_card_survives(self, first: str, middle: str, separator: str) -> None:
         """No generated card number is left, plain or in groups of four."""
-        card = next(full for digit in string.digits if is_card(full := first + middle + digit))
+        body = (first + middle)[:15]
+        card = next(full for digit in string.digits if is_card(full := body + digit))
         written = separator.join(card[at : at + 4] for at in range(0, 16, 4))
         assert clean_text(f"pay with {written} now") == "pay with [card] now"
 
