@@ -29,6 +29,7 @@ _CUT = "…"
 _WORD_LIMIT = 256
 _ROUNDS = 8
 
+_BLANKS = (b" ", b"\n", b"\t", b"\r", b"\f")
 _MAYBE_ENCODED = re2.compile(rf"\S*?(?:{HINT})\S*")
 
 
@@ -38,6 +39,7 @@ def _replace_encoded(data: bytes) -> bytes:
     end = 0
     for match in _MAYBE_ENCODED.finditer(data):
         start, stop = match.span()
+        start = max(start, *(data.rfind(blank, start, stop) + 1 for blank in _BLANKS))
         if _hides_something(data[start:stop].decode()):
             pieces += (data[end:start], ENCODED.encode())
             end = stop
@@ -45,12 +47,13 @@ def _replace_encoded(data: bytes) -> bytes:
 
 
 # In the order in which they must run: a quoted body or a token may contain what looks like anything else.
-_PATTERNS = (SNIPPET, *SECRETS, *IDENTITIES, OPAQUE, Pattern(HINT, _replace_encoded))
+_HIDDEN = Pattern(HINT, _replace_encoded)
+_PATTERNS = (SNIPPET, *SECRETS, *IDENTITIES, _HIDDEN, OPAQUE)
 # Long runs are looked for apart: each place in one would double the states of the other automaton.
 _RUNS = (HASHES, OPAQUE)
 _SHORTEST_RUN = 16
-_HINT_ONLY = [len(_PATTERNS) - 1]
-_NO_FINDINGS = frozenset((*_HINT_ONLY, _PATTERNS.index(UUIDS), _PATTERNS.index(HASHES)))
+_HINT_ONLY = [_PATTERNS.index(_HIDDEN)]
+_NO_FINDINGS = frozenset((*_HINT_ONLY, *map(_PATTERNS.index, (UUIDS, HASHES, OPAQUE))))
 _IDS = re2.compile(ID_TEXT)
 
 # What `_fold` changes: digits, dashes, blanks, invisible characters beyond ASCII, wide forms of ASCII.
@@ -183,15 +186,17 @@ def _clean(text: str) -> str:
 
 def _replaced(data: bytes) -> bytes:
     """Replace what the patterns find until that changes nothing more: what stays may be a finding itself."""
-    unseen = len(_PATTERNS)  # from this one on they have all seen the data as it is
+    settled: set[int] = set()  # those that leave the data as it is now
     for _ in range(_ROUNDS):
-        last = -1
-        for index in _found(data):
-            if (index < unseen or last >= 0) and (new := _PATTERNS[index].replace(data)) != data:
-                data, last = new, index
-        if last < 0:
+        pending = [index for index in _found(data) if index not in settled]
+        if not pending:
             return data
-        unseen = last + 1
+        for index in pending:
+            new = _PATTERNS[index].replace(data)
+            if new == data:
+                settled.add(index)
+            else:
+                data, settled = new, set()
     return UNREADABLE.encode()
 
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamlab_plugin.privacy.card import is_card
-from streamlab_plugin.privacy.detector import TEXT_LIMIT, UNREADABLE, clean_text, is_clean
+from streamlab_plugin.privacy.detector import (
+    TEXT_LIMIT,
+    UNREADABLE,
+    clean_text,
+    clean_value,
+    is_clean,
+    is_clean_value,
+)
 from streamlab_plugin.privacy.iban import is_iban
 
 ORDINARY = [
@@ -83,6 +90,21 @@ FOUND = [
 ]
 
 
+# What patterns begin and end with, marks, and what folding and cutting change: in any order, a hostile text.
+FRAGMENTS = [
+    "bob@example.com", "@", "4111 1111 1111 1111", "+49 170 1234567", "0171", "DE89",
+    "DE89370400440532013000", "10.0.0.1", "1.2.3.4", "version ", "fe80::1", "::", "aa:bb:cc:dd:ee:ff",
+    "123-45-6789", "ssn ", "phone ", "order ", "key=", "password:", "Bearer ", "cookie: a=b", "//u:p@h/",
+    "/home/bob", "?a=b", "/", "{'", '{"', "}", "[", "(", ")", "%40", "%2540", "&#64;", "&commat;",
+    "\\u0040", "\\n", "\\", "YWJjQGV4YW1wbGUuY29t", "eyJhbGciOiJIUzI1NiJ9",
+    "WfKq3T9dLx0PzRb7YhVn2McJ5gSaEu8wXo", "AKIAIOSFODNN7EXAMPLE", "-----BEGIN PRIVATE KEY-----",
+    "deadbeefdeadbeef", "550e8400-e29b-41d4-a716-446655440000", "[email]", "{uuid}", "…", "▢", "\u200b",
+    "１", "٣", "–", "\xa0", "é", "\ud800", "1", "12", "1234", "x", "QUJD", " ", "\n", "'", '"', ".", ",",
+    ":", "-", "_", "+", "=", "&", "#", "~",
+]  # fmt: skip
+HOSTILE = st.lists(st.sampled_from(FRAGMENTS), max_size=14).map("".join)
+
+
 class TestCleanText:
     """`clean_text`."""
 
@@ -100,6 +122,19 @@ class TestCleanText:
     def test_never_raises(self, text: str) -> None:
         """Any text gives a text."""
         assert isinstance(clean_text(text), str)
+
+    @settings(max_examples=1_000)
+    @given(HOSTILE | st.text())
+    def test_twice_as_once(self, text: str) -> None:
+        """What has been cleaned is clean: an error text can pass through again."""
+        once = clean_text(text)
+        assert once == clean_text(once)
+
+    @pytest.mark.parametrize("unit", [*FRAGMENTS[:-30], "1-", "1 ", "a:", "%41", "ａ１"])
+    def test_long_twice_as_once(self, unit: str) -> None:
+        """Nor does cutting a long text leave anything for a second time."""
+        once = clean_text((unit * 65_536)[:65_536])
+        assert once == clean_text(once)
 
     def test_unreadable(self) -> None:
         """A text that is no valid Unicode is not shown at all."""
@@ -172,3 +207,50 @@ class TestIsClean:
     def test_agrees_with_the_scan(self, text: str) -> None:
         """It says in advance whether the scan changes a text."""
         assert (clean_text(text) == text) == is_clean(text)
+
+
+KEPT = [
+    "550e8400-e29b-41d4-a716-446655440000",
+    "12345678-1234-4123-8123-123456789012",
+    "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b",
+    "0x7ffe5367e044aabb",
+    "QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWKPBDG",
+    "1.2.3.4",
+    "12.0.17.3",
+    "v10.1.2.3",
+    "x=120,y=455",
+]
+CHANGED = [
+    ("10.0.0.5", "[ip]"),
+    ("192.168.1.17", "[ip]"),
+    ("8.8.8.250:53", "[ip]:53"),
+    (
+        "550e8400-e29b-41d4-a716-446655440000 of bob@example.com",
+        "550e8400-e29b-41d4-a716-446655440000 of [email]",
+    ),
+    ("9f86d081884c7d659a2feaa0c55ad015 4111 1111 1111 1111", "9f86d081884c7d659a2feaa0c55ad015 [card]"),
+]
+
+
+class TestCleanValue:
+    """`clean_value` and `is_clean_value`."""
+
+    @pytest.mark.parametrize("value", KEPT)
+    def test_stays(self, value: str) -> None:
+        """Ids and versions are no personal data."""
+        assert value == clean_value(value)
+        assert is_clean_value(value)
+
+    @pytest.mark.parametrize(("value", "expected"), CHANGED)
+    def test_finds(self, value: str, expected: str) -> None:
+        """Addresses and what stands beside an id are found."""
+        assert expected == clean_value(value)
+        assert not is_clean_value(value)
+
+    @settings(max_examples=1_000)
+    @given(HOSTILE | st.text(alphabet="a@.0145- :{'\"/?=keyé", max_size=60))
+    def test_agree(self, value: str) -> None:
+        """A clean value is one that stays; what has been cleaned is clean."""
+        once = clean_value(value)
+        assert (once == value) == is_clean_value(value)
+        assert once == clean_value(once)
