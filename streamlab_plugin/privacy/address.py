@@ -22,10 +22,10 @@ _ESCAPES = (b"\\n", b"\\t", b"\\r")
 _VERSION_CUE = re2.compile(
     rb"(?i)(?:(?:\b|_)(?:versions?|ver|v|rel|release|rev|revision|build|firmware|fw|driver|patch|sdk|oid|section"
     rb"|chapter)(?:\s+(?:is|was|to|from))?[\"']?\s?[.:= ]?\s?[\"'(]?|[=<>~!]=\s?|[\^~]|\bv|\d[.,-]"
-    rb"|(?:^|[\s\"'(,;])[A-Z][A-Za-z]*/)$"
+    rb"|(?:^|[\s\"'(,;])(?-i:[A-Z])[A-Za-z]*/)$"
 )
 _VERSION_TAIL = re2.compile(
-    rb"(?:[-.+](?:[a-z]+\d|rc|beta|alpha|snapshot|final|release|jar|dll|so|zip|exe|deb"
+    rb"(?i)(?:[-.+](?:[a-z]+\d|rc|beta|alpha|snapshot|final|release|jar|dll|so|zip|exe|deb"
     rb"|rpm|war|whl|tar|tgz|nupkg|ga|dev|post|build|g[0-9a-f]{6})|[-+]\d)"
 )
 _CONTEXT = 24
@@ -47,8 +47,12 @@ def judge_ipv4(data: bytes, start: int, stop: int) -> bytes | None:
     behind = data[stop : stop + 1]
     if behind == b":" or data[start - 2 : start] == b"//":
         return _IP
-    if data[start - 1 : start] == b"." or (parts[2] == b"0" == parts[3] and behind != b"/"):
+    is_part = data[start - 1 : start] == b"." and data[start - 2 : start - 1].isalnum()
+    if is_part or (parts[2] == b"0" == parts[3] and behind != b"/"):
         return None  # part of a longer number; or a version: 10.5.0.0 is no host
+    is_named = data[start - 1 : start] in (b"/", b"-", b"_") and data[start - 2 : start - 1].isalpha()
+    if is_named and is_version(found.decode()):
+        return None  # curl/7.81.0.2
     if _VERSION_CUE.search(data[max(0, start - _CONTEXT) : start]) is not None:
         return None
     is_suffixed = behind in (b"-", b".", b"+") and _VERSION_TAIL.match(data, stop) is not None

@@ -70,5 +70,7 @@ def _iban_end(data: bytes, start: int) -> int:
     return 0
 
 
-CANDIDATE: Final = rf"(?i)(?:\b|_|\\[nrt]|iban)((?:{'|'.join(sorted(_LENGTHS))})\d\d[ .-]?[0-9A-Z]{{2}})"
+CANDIDATE: Final = (
+    rf"(?i)(?:\b|_|\\[nrt]|\\u[0-9a-f]{{4}}|iban)((?:{'|'.join(sorted(_LENGTHS))})\d\d[ .-]?[0-9A-Z]{{2}})"
+)
 _CANDIDATE = re2.compile(CANDIDATE)

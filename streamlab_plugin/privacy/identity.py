@@ -7,7 +7,7 @@ from typing import Final
 import re2
 
 from streamlab_plugin.privacy.address import IPV4, IPV6, MAC, judge_ipv4, judge_ipv6, judge_mac
-from streamlab_plugin.privacy.digits import replace_numbers
+from streamlab_plugin.privacy.digits import PHONE, replace_numbers
 from streamlab_plugin.privacy.iban import CANDIDATE, replace_ibans
 from streamlab_plugin.privacy.pattern import Pattern, always, judged
 
@@ -19,7 +19,7 @@ _EMAIL = (
 )
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 _HEX = r"(?:0[xX])?[0-9a-fA-F]{16,}"
-_NUMBER = r"[+(]*\d[\d ().+/-]{5,}\d"
+_NUMBER = r"[+(]*\d[\d ().+/-]{5,}\d(?:(?:x| ?ext\.? ?)\d{1,6})?"
 # Whose directory it is says who works here.
 _HOME = r"(?:/home|/Users|\b[A-Za-z]:\\+Users)[/\\]+[^/\\\s:\"',;)]+"
 
@@ -49,10 +49,15 @@ def _judge_number(data: bytes, start: int, stop: int) -> bytes | None:
     found = data[start:stop]
     if len(found) <= 13 and (_is_date(found) or len(found.translate(None, b" ().+/-")) < 7):
         return None
-    run = found.decode()
+    run = found.rstrip(b"0123456789")
+    # An extension goes with its number.
+    run = (run.rstrip(b" .ext") if run[-1:] in b"xt. " and b"x" in run else found).decode()
     before = data[max(0, start - _BEFORE) : start].decode(errors="replace")
     replaced = replace_numbers(run, before, data[stop : stop + _AFTER].decode(errors="replace"))
-    return None if replaced == run else replaced.encode()
+    if replaced == run:
+        return None
+    extension = b"" if replaced.endswith(PHONE) else found[len(run) :]
+    return replaced.encode() + extension
 
 
 def _is_date(found: bytes) -> bool:

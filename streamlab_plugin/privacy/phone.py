@@ -22,12 +22,17 @@ _CUE_BEHIND = re2.compile(
     r"(?i)^[^\pL\pN\r\n]{0,3}(?:(?:is|as|no|not|a|an|the|valid|invalid|unknown|reachable) ){1,4}"
     r"(?:tele|mobile )?phone"
 )
+# Bare digits behind these are an id.
+_ID_CUE = re2.compile(
+    r"(?i)(?:#|(?:\b|_)(?:id|uid|account|contract|customer)[ _]?(?:no|nr|number)?[^\pL\pN\r\n]{0,3})$"
+)
+_ESCAPE = re2.compile(r"\\(?:[nrt]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})$")
 # Before digits that count or number something else.
 _OTHER_CUE = re2.compile(
     r"(?i)(?:\b|_)(?:(?:order|invoice|ticket|case|ref|reference|sku|ean|upc|isbn|part|batch|serial|article|product"
     r"|item|job|task|txn|transaction|tracking|shipment|parcel|build|rev|revision|commit|offset|seq|sequence|lsn"
-    r"|xid|pid|tid|thread|port|line|row|page|id|uid|nonce|epoch|timestamp|bestellung|auftrag|rechnung|commande"
-    r"|facture|account|contract|customer|zip|version)(?:[ _-]?(?:no|nr|id|number|num|nummer))?|n[°º])"
+    r"|xid|pid|tid|thread|port|line|row|page|nonce|epoch|timestamp|bestellung|auftrag|rechnung|commande"
+    r"|facture|zip|version)(?:[ _-]?(?:no|nr|id|number|num|nummer))?|n[°º])"
     r"[^\pL\pN\r\n]{0,3}$"
 )
 _UNIT = re2.compile(
@@ -48,8 +53,11 @@ _MOST_GROUPED = 13
 FEWEST_DIGITS: Final = 7
 _SHORTEST, _MOST = 8, 15
 # What stands between the groups of one number.
-JOINTS: Final = frozenset((" ", "-", ".", "/", "(", ")", ") ", " (", ")-", "-(", " - ", " / ", ") - ", ")/"))
+JOINTS: Final = frozenset(
+    (" ", "-", ".", "/", "(", ")", ") ", " (", ")-", "-(", " - ", " / ", ") - ", ")/", ").")
+)
 _MOST_GROUPS = 8
+_LONGEST_PREFIX = 8  # of a number in groups
 
 # Group sizes that are usual somewhere, and the first digits that such a number begins with.
 _SHAPES: tuple[tuple[tuple[int, ...], str], ...] = (
@@ -92,12 +100,13 @@ class Run(NamedTuple):
         if at > 0:
             # Neither a fraction nor one of the groups of a longer number.
             return " " in self.gaps[at] and not len(self.groups[at - 1]) == len(self.groups[at]) == 4
-        if self.gaps[0].rstrip("+(") or self.before.endswith(("\\n", "\\t", "\\r")):
-            return True
-        last = self.before[-1:]
-        if last == ":" and self.before[-2:-1].isdigit():
-            return False  # the seconds of a time
-        return not (last.isalnum() or last in ("_", "-", ".", "/", "#", "@", "$", "€", "£", "*"))
+        before, last = self.before, self.before[-1:]
+        if last in (".", ":", "-"):
+            # A part of a longer number, the seconds of a time, a part of a name.
+            return not (before[-2:-1].isdigit() or (last != ":" and before[-2:-1].isalnum()))
+        if last.isalnum():
+            return _ESCAPE.search(before) is not None
+        return last not in ("_", "$", "€", "£", "*")
 
 
 def phone_groups(run: Run, at: int) -> int:
@@ -142,7 +151,9 @@ def _national(run: Run, at: int) -> int:
     if count := _north_american(groups, gaps) or _bracketed(run, at):
         return count
     if len(first) >= 2 and first[0] == "0" and first[1] != "0" and _is_written_so(groups, gaps):
-        least = 10 if len(first) > 8 else 8 if first == "0800" or run.gaps[at].endswith("(") else 9
+        if len(first) > _LONGEST_PREFIX and at == 0 and _ID_CUE.search(run.before) is not None:
+            return 0
+        least = 8 if first == "0800" or run.gaps[at].endswith("(") else 9
         return _taken(run, at, least, 12)
     if len(run.groups) > _MOST_GROUPS:
         return 0
@@ -168,8 +179,11 @@ def _taken(run: Run, at: int, least: int, most: int) -> int:
 
 
 def _is_written_so(groups: list[str], gaps: list[str]) -> bool:
-    """Return whether no gap is a mere dot, but in 01.23.45.67.89: times and fractions have dots as well."""
-    return gaps[:1] != ["."] or [len(group) for group in groups[:5]] == [2] * 5 or len(groups[0]) in (3, 4)
+    """Return whether it is no time and no fraction, which have dots too; 01.23.45.67.89 is a number."""
+    if gaps[:1] != ["."]:
+        return True
+    sizes = [len(group) for group in groups[:5]]
+    return sizes == [2] * 5 or sizes[0] in (3, 4) or (len(sizes) > 2 and sizes[1] > 2)
 
 
 def _north_american(groups: list[str], gaps: list[str]) -> int:
@@ -186,7 +200,13 @@ def _north_american(groups: list[str], gaps: list[str]) -> int:
 
 def _bracketed(run: Run, at: int) -> int:
     """Return how many groups an area code in brackets and the number behind it take."""
-    if not run.gaps[at].endswith("(") or run.gaps[at + 1 : at + 2] not in ([")"], [") "], [")-"], [") - "]):
+    if not run.gaps[at].endswith("(") or run.gaps[at + 1 : at + 2] not in (
+        [")"],
+        [") "],
+        [")-"],
+        [") - "],
+        [")."],
+    ):
         return 0
     if run.groups[at][0] == "0" or not 2 <= len(run.groups[at]) <= 4 or run.before[-1:].isalnum():
         return 0

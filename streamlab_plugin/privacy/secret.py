@@ -16,7 +16,8 @@ _PRIVATE_KEY = (
     r"(?:.*?-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,8}-----|.*)"
 )
 _KNOWN_KEY = (
-    r"(?:\b|_|\\[nrt])(?:eyJ[A-Za-z0-9_-]{10,}(?:\.[A-Za-z0-9_-]*){0,4}"  # JSON Web Token (RFC 7519)
+    r"(?:\b|_|\\[nrt]|\\u[0-9a-fA-F]{4})(?:"
+    r"eyJ[A-Za-z0-9_-]{10,}(?:\.[A-Za-z0-9_-]*){0,4}"  # JSON Web Token (RFC 7519)
     r"|sk-(?:proj|svcacct|admin|ant|or|live|test|lf|user|org)-(?:[a-z]{1,5}\d{1,2}-)?[A-Za-z0-9_-]{16,}"
     r"|sk-[A-Za-z0-9]{20,}"  # OpenAI, Anthropic and their like
     r"|(?:sk|rk|pk)_(?:live|test|prod)_[A-Za-z0-9]{8,}|whsec_[A-Za-z0-9+/]{16,}={0,2}"  # Stripe
