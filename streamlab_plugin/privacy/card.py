@@ -34,8 +34,8 @@ _ISSUERS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
 )
 SHORTEST, LONGEST = 12, 19
 _COUNTED_TWICE = str.maketrans("0123456789", "0246813579")
-# A 4-6-5 (American Express), 4-6-4 (Diners Club) or 6-13 (UnionPay) grouping; 8-8; others are of fours.
-_GROUPINGS = ([4, 6, 5], [4, 6, 4], [6, 13], [8, 8])
+# A 4-6-5 (American Express), 4-6-4 (Diners Club) or 6-13 (UnionPay) grouping; others are of fours.
+_GROUPINGS = ([4, 6, 5], [4, 6, 4], [6, 13])
 _GAPS = frozenset((" ", "-", "."))
 
 
@@ -76,6 +76,6 @@ def _has_check_digit(digits: str) -> bool:
 
 def _is_grouping(groups: list[str]) -> bool:
     sizes = [len(group) for group in groups]
-    if set(sizes) == {1} or (set(sizes[:-1]) == {4} and sizes[-1] <= 4):
+    if set(sizes) == {1} or (all(size % 4 == 0 for size in sizes[:-1]) and sizes[-1] <= 8):
         return True
     return sizes in _GROUPINGS

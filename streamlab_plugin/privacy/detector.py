@@ -16,7 +16,7 @@ import re2
 
 from streamlab_plugin.privacy.address import is_version
 from streamlab_plugin.privacy.identity import HASHES, ID_TEXT, IDENTITIES, UUIDS
-from streamlab_plugin.privacy.layers import HINT, layers
+from streamlab_plugin.privacy.layers import HINT, LAYERS_LIMIT, layers
 from streamlab_plugin.privacy.pattern import Pattern
 from streamlab_plugin.privacy.secret import OPAQUE, SECRETS
 from streamlab_plugin.privacy.snippet import SNIPPET
@@ -36,11 +36,13 @@ _MAYBE_ENCODED = re2.compile(rf"\S*?(?:{HINT})\S*")
 def _replace_encoded(data: bytes) -> bytes:
     """Replace the words that hold something personal once their encodings are undone."""
     pieces: list[bytes] = []
-    end = 0
+    end, left = 0, _MOST_LAYERS
     for match in _MAYBE_ENCODED.finditer(data):
         start, stop = match.span()
         start = max(start, *(data.rfind(blank, start, stop) + 1 for blank in _BLANKS))
-        if _hides_something(data[start:stop].decode()):
+        read = _innocent_layers(data[start:stop].decode()) if left > 0 else None
+        left -= LAYERS_LIMIT if read is None else read
+        if read is None:
             pieces += (data[end:start], ENCODED.encode())
             end = stop
     return b"".join((*pieces, data[end:])) if pieces else data
@@ -52,6 +54,8 @@ _PATTERNS = (SNIPPET, *SECRETS, *IDENTITIES, _HIDDEN, OPAQUE)
 # Long runs are looked for apart: each place in one would double the states of the other automaton.
 _RUNS = (HASHES, OPAQUE)
 _SHORTEST_RUN = 16
+# Of all words in a text; what else may be encoded goes unread.
+_MOST_LAYERS = 128
 _HINT_ONLY = [_PATTERNS.index(_HIDDEN)]
 _NO_FINDINGS = frozenset((*_HINT_ONLY, *map(_PATTERNS.index, (UUIDS, HASHES, OPAQUE))))
 _IDS = re2.compile(ID_TEXT)
@@ -158,6 +162,10 @@ def _cut(text: str) -> str:
 
 
 def _clean_around_ids(text: str) -> str:
+    if _IDS.search(text) is None:
+        text = _clean(text)
+        if _IDS.search(text) is None:
+            return text
     for _ in range(_ROUNDS):
         cleaned = _between_ids(text)
         if cleaned == text:
@@ -209,13 +217,15 @@ def _found(data: bytes) -> list[int]:
     return found
 
 
-def _hides_something(word: str) -> bool:
-    for inner in layers(word):
+def _innocent_layers(word: str) -> int | None:
+    """Return how many layers *word* has; None when it hides something."""
+    count = 0
+    for count, inner in enumerate(layers(word), start=1):  # noqa: B007
         data: bytes = _folded(inner).encode(errors="replace")
         for index in _found(data):
             if index not in _NO_FINDINGS and _PATTERNS[index].replace(data) != data:
-                return True
-    return False
+                return None
+    return count
 
 
 def _folded(text: str) -> str:

@@ -51,6 +51,12 @@ def replace_numbers(digits: str, before: str, after: str) -> str:
             for index in range(at + 1, at + count):
                 pieces += (gaps[index], groups[index])
         at += count
+        if mark and at < len(groups):
+            # What follows begins as if it stood alone: the mark says nothing about it.
+            gap = gaps[at].rstrip("+(")
+            pieces.append(gap)
+            run = Run(groups[at:], [gaps[at][len(gap) :], *gaps[at + 1 :]], mark + gap, after)
+            groups, gaps, reach, at = run.groups, run.gaps, reach[at:], 0
     return "".join(pieces)
 
 

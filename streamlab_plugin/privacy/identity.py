@@ -49,9 +49,9 @@ def _judge_number(data: bytes, start: int, stop: int) -> bytes | None:
     found = data[start:stop]
     if len(found) <= 13 and (_is_date(found) or len(found.translate(None, b" ().+/-")) < 7):
         return None
-    run = found.rstrip(b"0123456789")
+    bare = found.rstrip(b"0123456789")
     # An extension goes with its number.
-    run = (run.rstrip(b" .ext") if run[-1:] in b"xt. " and b"x" in run else found).decode()
+    run = (bare.rstrip(b" .ext") if b"x" in bare else found).decode()
     before = data[max(0, start - _BEFORE) : start].decode(errors="replace")
     replaced = replace_numbers(run, before, data[stop : stop + _AFTER].decode(errors="replace"))
     if replaced == run:

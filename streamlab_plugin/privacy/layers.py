@@ -21,7 +21,7 @@ HINT: Final = (
     rf"|{_BEGIN}(?:{_QUADRUPLE}){{3}}"
 )
 DEPTH_LIMIT: Final = 3
-_MOST_LAYERS = 16
+LAYERS_LIMIT: Final = 16
 _LONGEST = 4096
 
 _BACKSLASHED = re.compile(
@@ -39,7 +39,7 @@ def layers(word: str) -> Iterator[str]:
         if depth >= DEPTH_LIMIT or len(text) > _LONGEST:
             continue
         for inner in _undone(text):
-            if inner not in seen and len(seen) <= _MOST_LAYERS:
+            if inner not in seen and len(seen) <= LAYERS_LIMIT:
                 seen.add(inner)
                 pending.append((inner, depth + 1))
                 yield inner
