@@ -16,6 +16,7 @@ from benchmarks import (
     rate,
     recorder_cost,
     redaction,
+    redaction_text,
     report,
     request_cost,
     spool,
@@ -34,6 +35,7 @@ MEASUREMENTS = {
     "ingest": ingest.measure,
     "history": history.measure,
     "peer": peer.measure,
+    "redaction-text": redaction_text.measure,
 }
 RESULTS = Path(__file__).with_name("results.json")
 

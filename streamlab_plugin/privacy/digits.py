@@ -10,9 +10,9 @@ from __future__ import annotations
 import re2
 
 from streamlab_plugin.privacy.card import card_groups
-from streamlab_plugin.privacy.phone import FEWEST_DIGITS, JOINTS, Run, phone_groups
+from streamlab_plugin.privacy.phone import FEWEST_DIGITS, JOINTS, MARK, Run, phone_groups
 
-CARD, PHONE, SSN = "[card]", "[phone]", "[ssn]"
+CARD, PHONE, SSN = "[card]", MARK, "[ssn]"
 
 _SSN_CUE = re2.compile(
     r"(?i)(?:(?:\b|_)(?:ssn|itin)|social[ _-]?security)(?:[ _-]?(?:no|nr|number|num|is))*[^\pL\pN\r\n]{0,6}$"

@@ -50,6 +50,7 @@ _LONGEST = {
     for code in codes.split()
 }
 _MOST_GROUPED = 13
+MARK: Final = "[phone]"
 FEWEST_DIGITS: Final = 7
 _SHORTEST, _MOST = 8, 15
 # What stands between the groups of one number.
@@ -115,7 +116,7 @@ def phone_groups(run: Run, at: int) -> int:
         return 0
     if count := _international(run, at):
         return count
-    before = run.before if at == 0 else ""
+    before = run.before.rpartition(MARK)[2] if at == 0 else ""  # the mark is no word for a number
     if (before and _CUE.search(before)) or (at == 0 and run.after and _CUE_BEHIND.search(run.after)):
         return _taken(run, at, FEWEST_DIGITS, _MOST)
     if not run.has_own_start(at) or (before and (_OTHER_CUE.search(before) is not None)):

@@ -13,11 +13,20 @@ _DEPTH = 4  # what is nested deeper is read character by character
 
 
 def _nested(depth: int) -> str:
-    inner = rf"|\{{{_nested(depth - 1)}\}}|\[{_nested(depth - 1)}\]" if depth else ""
+    """Return what stands in brackets, with brackets in it that are closed."""
+    inner = rf"|[{{\[]{_nested(depth - 1)}[}}\]]" if depth else ""
     return rf"""(?:[^{{}}\[\]"']|{_STRING}{inner})*"""
 
 
-_WHOLE_RE = re2.compile(rf"(?s)\{{{_nested(_DEPTH)}\}}")
+def _unclosed(depth: int) -> str:
+    """Return a bracket that the end of the text cuts off, maybe within a string or another bracket."""
+    cut = r""""(?:[^"\\]|\\.)*\\?|'(?:[^'\\]|\\.)*\\?"""
+    inner = f"|{_unclosed(depth - 1)}" if depth else ""
+    return rf"[{{\[]{_nested(_DEPTH)}(?:{cut}{inner})?"
+
+
+_WHOLE_RE = re2.compile(rf"(?s)\{{{_nested(_DEPTH)}[}}\]]")
+_UNCLOSED_RE = re2.compile(rf"(?s)(?:{_unclosed(2)})\z")
 
 
 def _replace_snippets(data: bytes) -> bytes:
@@ -33,6 +42,8 @@ def _replace_snippets(data: bytes) -> bytes:
             close = len(data)
         elif (whole := _WHOLE_RE.match(data, start)) is not None:
             close = whole.end()
+        elif _UNCLOSED_RE.match(data, start) is not None:
+            close = len(data)
         else:
             close = _snippet_end(data, start)
         pieces += (data[end:start], "{…}".encode())
