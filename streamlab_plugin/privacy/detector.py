@@ -54,7 +54,7 @@ _PATTERNS = (SNIPPET, *SECRETS, *IDENTITIES, _HIDDEN, OPAQUE)
 # Long runs are looked for apart: each place in one would double the states of the other automaton.
 _RUNS = (HASHES, OPAQUE)
 _SHORTEST_RUN = 16
-# Of all words in a text; what else may be encoded goes unread.
+# Read of all words in a text; words behind that are marked unread.
 _MOST_LAYERS = 128
 _HINT_ONLY = [_PATTERNS.index(_HIDDEN)]
 _NO_FINDINGS = frozenset((*_HINT_ONLY, *map(_PATTERNS.index, (UUIDS, HASHES, OPAQUE))))
@@ -94,7 +94,7 @@ def clean_value(text: str) -> str:
 
     Otherwise as `clean_text`.
     """
-    return text if is_version(text) else _bounded(text, _clean_around_ids)
+    return _bounded(text, _clean_around_ids)
 
 
 def is_clean(text: str) -> bool:
@@ -162,6 +162,8 @@ def _cut(text: str) -> str:
 
 
 def _clean_around_ids(text: str) -> str:
+    if is_version(text):
+        return text
     if _IDS.search(text) is None:
         text = _clean(text)
         if _IDS.search(text) is None:

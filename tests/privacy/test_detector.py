@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -135,6 +136,12 @@ class TestCleanText:
         """Nor does cutting a long text leave anything for a second time."""
         once = clean_text((unit * 65_536)[:65_536])
         assert once == clean_text(once)
+
+    @pytest.mark.parametrize("value", [None, 7, b"bob@example.com", ["bob@example.com"], object()])
+    def test_no_text(self, value: Any) -> None:
+        """What is no text is not shown, and raises nothing."""
+        assert UNREADABLE == clean_text(value)
+        assert UNREADABLE == clean_value(value)
 
     def test_unreadable(self) -> None:
         """A text that is no valid Unicode is not shown at all."""
