@@ -55,7 +55,7 @@ _PATTERNS = (SNIPPET, *SECRETS, *IDENTITIES, _HIDDEN, OPAQUE)
 _RUNS = (HASHES, OPAQUE)
 _SHORTEST_RUN = 16
 # Read of all words in a text; words behind that are marked unread.
-_MOST_LAYERS = 128
+_MOST_LAYERS = 48
 _HINT_ONLY = [_PATTERNS.index(_HIDDEN)]
 _NO_FINDINGS = frozenset((*_HINT_ONLY, *map(_PATTERNS.index, (UUIDS, HASHES, OPAQUE))))
 _IDS = re2.compile(ID_TEXT)
