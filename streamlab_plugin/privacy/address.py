@@ -29,6 +29,12 @@ _VERSION_TAIL = re2.compile(
     rb"|rpm|war|whl|tar|tgz|nupkg|ga|dev|post|build|g[0-9a-f]{6})|[-+]\d)"
 )
 _CONTEXT = 24
+# With what a text ends that `_VERSION_CUE` can match; not empty.
+_VERSION_SIGNS = tuple(bytes([sign]) for sign in b"=^~.,-/vV")
+_VERSION_WORDS = (
+    b"version", b"versions", b"ver", b"v", b"rel", b"release", b"rev", b"revision", b"build", b"firmware",
+    b"fw", b"driver", b"patch", b"sdk", b"oid", b"section", b"chapter", b"is", b"was", b"to", b"from",
+)  # fmt: skip
 _ZERO_PADDED = frozenset(f"0{digit}".encode() for digit in range(10))
 _LONGEST_IPV4 = 15
 _HIGHEST_MAJOR = 30
@@ -38,8 +44,11 @@ def judge_ipv4(data: bytes, start: int, stop: int) -> bytes | None:
     """Return the mark for an IPv4 address that identifies somebody; None for what only looks like one."""
     found = data[start:stop]
     parts = found.split(b".")
-    if len(parts) != 4 or stop - start > _LONGEST_IPV4 or max(map(int, parts)) > 255:
+    if len(parts) != 4 or stop - start > _LONGEST_IPV4:
         return None
+    for part in parts:
+        if len(part) > 2 and int(part) > 255:
+            return None
     if parts[0] in (b"127", b"255", b"0"):
         return None  # this machine or a mask: identifies nobody, and says that the target was local
     if not _ZERO_PADDED.isdisjoint(parts):
@@ -53,10 +62,18 @@ def judge_ipv4(data: bytes, start: int, stop: int) -> bytes | None:
     is_named = data[start - 1 : start] in (b"/", b"-", b"_") and data[start - 2 : start - 1].isalpha()
     if is_named and is_version(found.decode()):
         return None  # curl/7.81.0.2
-    if _VERSION_CUE.search(data[max(0, start - _CONTEXT) : start]) is not None:
+    if _is_called_version(data[max(0, start - _CONTEXT) : start]):
         return None
     is_suffixed = behind in (b"-", b".", b"+") and _VERSION_TAIL.match(data, stop) is not None
     return None if is_suffixed else _IP
+
+
+def _is_called_version(before: bytes) -> bool:
+    """Return whether the text *before* four numbers says that they are a version."""
+    # Most is told by the last word; the pattern takes longer than everything else about an address.
+    word = before.rstrip(b" \t\r\n\v\f\"'(:.=").lower()
+    may_be = before[-1:] in _VERSION_SIGNS or b"=" in before[-3:] or word.endswith(_VERSION_WORDS)
+    return may_be and _VERSION_CUE.search(before) is not None
 
 
 def is_version(value: str) -> bool:

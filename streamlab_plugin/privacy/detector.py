@@ -21,7 +21,8 @@ from streamlab_plugin.privacy.pattern import Pattern
 from streamlab_plugin.privacy.secret import OPAQUE, SECRETS
 from streamlab_plugin.privacy.snippet import SNIPPET
 
-TEXT_LIMIT = 4096
+TEXT_LIMIT = 1024
+_LONG_PARTS = 4
 UNREADABLE = "[unreadable]"
 ENCODED = "[encoded]"
 
@@ -55,7 +56,7 @@ _PATTERNS = (SNIPPET, *SECRETS, *IDENTITIES, _HIDDEN, OPAQUE)
 _RUNS = (HASHES, OPAQUE)
 _SHORTEST_RUN = 16
 # Read of all words in a text; words behind that are marked unread.
-_MOST_LAYERS = 48
+_MOST_LAYERS = 16
 _HINT_ONLY = [_PATTERNS.index(_HIDDEN)]
 _NO_FINDINGS = frozenset((*_HINT_ONLY, *map(_PATTERNS.index, (UUIDS, HASHES, OPAQUE))))
 _IDS = re2.compile(ID_TEXT)
@@ -87,6 +88,21 @@ def clean_text(text: str) -> str:
     what is cut off is marked ``…``. Never raises: a text that cannot be read comes back as ``[unreadable]``.
     """
     return _bounded(text, _clean)
+
+
+def clean_long(text: str) -> str:
+    """Do as `clean_text` with a text that may be `_LONG_PARTS` times as long, as lines of logs are."""
+    cleaned: list[str] = []
+    for _ in range(_LONG_PARTS):
+        head = _cut(text)
+        cleaned.append(clean_text(head))
+        if head == text:
+            return "".join(cleaned)
+        text = text[len(head) - len(_CUT) :]
+        if not text[:1].isspace():
+            break  # in the middle of a word: what it is cannot be told from its end
+        cleaned[-1] = cleaned[-1].removesuffix(_CUT)
+    return "".join(cleaned)
 
 
 def clean_value(text: str) -> str:
