@@ -18,10 +18,12 @@ LONGEST_NUMBER: Final = 5  # digits: errno, port, status, line
 
 # What `detector.clean_text` leaves behind: [email], {uuid}, {…}, ?…, and cuts.
 _MARK = r"\[[a-z]{2,12}\]|\{[a-z…]{1,8}\}"
+# A digit by its code: as plain numbers the codes would all be short enough to stay.
+_ESCAPE = r"(?:%[0-9A-Fa-f]{2}|&#[xX]?[0-9A-Fa-f]+;|\\+(?:[uU][0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}))+"
 _LETTERS = r"\pL[\pL\pM]*"
 _WORD = rf"{_LETTERS}(?:['’]{_LETTERS})*"
 _NUMBERS = r"\p{Nd}+(?:[ /-]\p{Nd}+)*"
-_PIECE = re2.compile(rf"({_MARK})|\b([vV]\p{{Nd}}{{1,3}}\b)|({_WORD})|({_NUMBERS})")
+_PIECE = re2.compile(rf"({_MARK})|({_ESCAPE})|\b([vV]\p{{Nd}}{{1,3}}\b)|({_WORD})|({_NUMBERS})")
 # Words that go take their neighbours with them: who has three names is not to be told from who has two.
 # So do numbers of five digits beside them, which are postal codes.
 _RUN = re2.compile(rf"(?:\b\p{{Nd}}{{5}} )?{MASK}(?:[\s\p{{Nd}},._@'’-]*{MASK})*(?:,? \p{{Nd}}{{5}}\b)?")
@@ -54,7 +56,9 @@ class Masker:
 
     def _piece(self, match: re2._Match) -> str:
         piece: str = match.group()
-        _mark, _version, word, numbers = match.groups()
+        _mark, escape, _version, word, numbers = match.groups()
+        if escape:
+            return MASK
         if word:
             return piece if self._is_known(piece) else MASK
         if numbers and sum(map(str.isdecimal, piece)) > LONGEST_NUMBER:
