@@ -58,12 +58,14 @@ def install_cleaning(reduce: Reduce) -> None:
 
 def _clean(record: logging.LogRecord, reduce: Reduce) -> None:
     try:
-        message = record.getMessage()
+        message = clean_log_text(record.getMessage(), reduce)
         if record.exc_info and record.exc_info[0] is not None:
             text = "".join(traceback.format_exception(*record.exc_info)).rstrip()
             record.exc_text = clean_log_text(text, reduce)
             record.exc_info = None
-        record.msg = clean_log_text(message, reduce)
+            # Whoever logs an exception says in the message what it was about.
+            message = "\n".join(map(reduce, message.split("\n")))
+        record.msg = message
     except Exception:  # noqa: BLE001 - logging must not raise; fail closed
         record.msg = "[unreadable log message]"
         record.exc_info = record.exc_text = None

@@ -60,6 +60,14 @@ class TestFactory:
         assert "Key (▢)=(▢) already exists" in text
         assert "in test_exception" in text
 
+    def test_message_beside_an_exception(self, log: io.StringIO) -> None:
+        """What is said of an exception is a template like the exception's own text."""
+        try:
+            raise OSError(5, "unused")
+        except OSError:
+            logging.getLogger("shop").exception("error for %s,\nBob Miller, Elm Street 5", "key")
+        assert log.getvalue().startswith("error for key,\n▢ 5\nTraceback ")
+
     def test_as_locust_writes_it(self) -> None:
         """Message and traceback in one text: what comes before the frames is the exception's text too."""
         try:
