@@ -66,9 +66,7 @@ class Settings:
     def error_reducer(self) -> Callable[[str], str]:
         """Return what makes of a cleaned error text what may be shown of it."""
         policy = parse_policy(self.documents["privacy"])
-        lines = (packaged("rules") / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
-        words = {word for line in lines if not line.startswith("#") for word in line.split()}
-        return reducer(policy.error_texts, words | policy.vocabulary)
+        return reducer(policy.error_texts, vocabulary() | policy.vocabulary)
 
     def body(self) -> bytes:
         """Return what belongs to a run as JSON: the documents, no secrets."""
@@ -79,6 +77,12 @@ def packaged(folder: str) -> Path:
     """Return a data folder (``rules``, ``locustfiles``, ``dashboards``), from the wheel or the checkout."""
     installed = _PACKAGE / "data" / folder
     return installed if installed.is_dir() else _PACKAGE.parent / folder
+
+
+def vocabulary() -> frozenset[str]:
+    """Return the packaged words that error texts may keep."""
+    lines = (packaged("rules") / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
+    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
 
 
 def load(options: Mapping[str, Any] | None = None, environment: Mapping[str, str] = os.environ) -> Settings:

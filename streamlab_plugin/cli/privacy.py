@@ -1,4 +1,4 @@
-"""``streamlab privacy audit|erase|explain|key|test``."""
+"""``streamlab privacy audit|canary|erase|explain|key|test``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from streamlab_plugin import config
 from streamlab_plugin.cli.printable import printable
+from streamlab_plugin.cli.privacy_canary import canary_command
 from streamlab_plugin.cli.privacy_erase import erase_command
 from streamlab_plugin.core.errors import ConfigError, InfrastructureError
 from streamlab_plugin.privacy.example import Example, Outcome, parse_examples, try_example
@@ -50,6 +51,7 @@ def privacy() -> None:
     """Show and test what may be stored of payloads, and erase."""
 
 
+privacy.add_command(canary_command)
 privacy.add_command(erase_command)
 
 
