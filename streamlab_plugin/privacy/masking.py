@@ -22,7 +22,8 @@ _MARK = r"\[[a-z]{2,12}\]|\{[a-z…]{1,8}\}"
 _ESCAPE = r"(?:%[0-9A-Fa-f]{2}|&#[xX]?[0-9A-Fa-f]+;|\\+(?:[uU][0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}))+"
 _LETTERS = r"\pL[\pL\pM]*"
 _WORD = rf"{_LETTERS}(?:['’]{_LETTERS})*"
-_NUMBERS = r"\p{Nd}+(?:[ /-]\p{Nd}+)*"
+# What looks like a separator, or like nothing, between digits does not make two numbers of one.
+_NUMBERS = r"\p{Nd}+(?:(?:[ /-]|[^\x00-\x7f\pL\pM\p{Nd}])\p{Nd}+)*"
 _PIECE = re2.compile(rf"({_MARK})|({_ESCAPE})|\b([vV]\p{{Nd}}{{1,3}}\b)|({_WORD})|({_NUMBERS})")
 # Words that go take their neighbours with them: who has three names is not to be told from who has two.
 # So do numbers of five digits beside them, which are postal codes.

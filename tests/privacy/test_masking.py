@@ -61,6 +61,7 @@ class TestMask:
             ("no account for %34%37%39%34%39%38", "no account for ▢"),
             ("no account for &#49;9&#x39;4-05-&#48;1", "no account for ▢1"),
             (r"no account for \u0031\x39\\u0039", "no account for ▢"),
+            ("no account for 123\u200b456\u200b789 of １９８４－０３－０２", "no account for {n} of {n}"),
             ("port 65535, line 12, took 1234567 ms", "port 65535, line 12, took {n} ms"),
             ("code 4711 23456 78", "code {n}"),
             ("on 2026-11-22 at 03:15", "on {n} at 03:15"),
