@@ -84,6 +84,7 @@ ALLOWED_IN_CONSOLE = (
     "export STREAMLAB_",
     "streamlab demo",
     "streamlab ui",
+    "streamlab privacy canary",
     "streamlab probe",
     "python -m benchmarks",
     "python -m streamlab_plugin.demo",

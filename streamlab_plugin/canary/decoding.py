@@ -24,7 +24,9 @@ _LARGEST = 256 * 1024 * 1024  # bytes of one compressed stretch
 _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
 _OTHER = re.compile(rb"[\x80-\xff]+")
 _WIDE = re.compile(rb"(?:[^\x00]\x00){4,}")
-_PLUS = re.compile(rb"[\w.]\+[\w.]")
+# UTF-8 that was taken for ISO 8859-1 and written as UTF-8 again.
+_TWICE = re.compile(rb"(?:[\xc2\xc3][\x80-\xbf]){2,}")
+_PLUS = re.compile(rb"[^\s+]\+[^\s+]")
 _ENTITY = re.compile(rb"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,8});")
 _BACKSLASH = re.compile(rb'\\+(?:[uU][0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[nrt"/\'])')
 _SURROGATES = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]")
@@ -88,7 +90,9 @@ def _percent(data: bytes) -> bytes:
 
 
 def _entities(data: bytes) -> bytes:
-    return html.unescape(html.unescape(data.decode(errors="surrogateescape"))).encode(errors="surrogateescape")
+    return html.unescape(html.unescape(data.decode(errors="surrogateescape"))).encode(
+        errors="surrogateescape"
+    )
 
 
 def _backslashes(data: bytes) -> bytes:
@@ -106,7 +110,13 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
 
 def _joined(match: re.Match[bytes]) -> bytes:
     """Return a surrogate pair, which stands for one character, as that character."""
-    return match.group().decode(errors="surrogatepass").encode("utf-16", "surrogatepass").decode("utf-16").encode()
+    return (
+        match.group()
+        .decode(errors="surrogatepass")
+        .encode("utf-16", "surrogatepass")
+        .decode("utf-16")
+        .encode()
+    )
 
 
 def _from_base64(data: bytes) -> bytes:
@@ -141,6 +151,7 @@ def _inflated(data: bytes) -> bytes:
 DECODINGS: Final = {
     "folded": _around(_OTHER, _folded),
     "UTF-16": _around(_WIDE, _wide),
+    "mojibake": _around(_TWICE, lambda data: data.decode(errors="ignore").encode("latin-1", "ignore")),
     "percent": _around(_PERCENT, _percent),
     "plus": _around(_PLUS, lambda data: data.replace(b"+", b" ")),
     "HTML": _around(_ENTITY, _entities),

@@ -90,7 +90,10 @@ def _lists(values: Values) -> dict[str, Any]:
 
 def _pairs(values: Values) -> dict[str, Any]:
     pairs = [{"name": field, "value": value} for field, value in values.items()]
-    return {"zz_pairs": pairs[::2], "data": [{"key": one["name"], "val": one["value"]} for one in pairs[1::2]]}
+    return {
+        "zz_pairs": pairs[::2],
+        "data": [{"key": one["name"], "val": one["value"]} for one in pairs[1::2]],
+    }
 
 
 def _keys(values: Values) -> dict[str, Any]:
@@ -105,7 +108,9 @@ def _is_word(text: str) -> bool:
 
 
 def _numbers(values: Values) -> dict[str, Any]:
-    document = {field if field in _NUMBERS else f"zz_{field}": number(field, v) for field, v in values.items()}
+    document = {
+        field if field in _NUMBERS else f"zz_{field}": number(field, v) for field, v in values.items()
+    }
     if "card" in values:
         document["total"] = int(values["card"])
     return document
@@ -166,6 +171,16 @@ def _escaped_within(values: Values) -> bytes:
     return json.dumps(_unknown(values)).encode()
 
 
+def _latin(values: Values) -> bytes:
+    """Return JSON in ISO 8859-1; a value that it cannot write is escaped as a whole."""
+    fields = (f'"zz_{field}":{_latin_text(value)}' for field, value in values.items())
+    return f"{{{','.join(fields)}}}".encode("latin-1")
+
+
+def _latin_text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=any(ord(char) > 255 for char in value))
+
+
 def _csv(values: Values) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text)
@@ -218,10 +233,7 @@ BODIES: Final[Mapping[str, Body]] = {
     "multipart": Body("multipart/form-data; boundary=canary", _multipart),
     "binary": Body("application/octet-stream", _binary),
     "gzip": Body("application/gzip", lambda values: gzip.compress(_escaped_within(values), 1, mtime=0)),
-    "latin-1": Body(
-        "application/json; charset=iso-8859-1",
-        lambda values: json.dumps(_unknown(values), ensure_ascii=False).encode("latin-1", "replace"),
-    ),
+    "latin-1": Body("application/json; charset=iso-8859-1", _latin),
     "UTF-16": Body(
         "application/json; charset=utf-16",
         lambda values: json.dumps(_unknown(values), ensure_ascii=False).encode("utf-16"),
@@ -248,7 +260,8 @@ TEXTS: Final[Mapping[str, Callable[[Values], str]]] = {
     "zero-width": lambda values: wrapped(values, invisible),
     "full-width": lambda values: wrapped(values, wide),
     "bytes": lambda values: f"cannot decode {prose(values).encode()!r}",
-    "upper case": lambda values: wrapped(values, str.upper),
+    # A key in capitals is no key any more.
+    "upper case": lambda values: prose({k: v if k == "token" else v.upper() for k, v in values.items()}),
 }
 
 PATHS: Final[Mapping[str, Callable[[Values], str]]] = {

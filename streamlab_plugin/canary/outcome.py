@@ -25,11 +25,12 @@ Way = tuple[str, str, str]  # protocol, carrier, disguise
 class Outcome:
     """The result of a canary run.
 
-    ``values`` counts the forms searched for, ``coincidences`` the values that a run with other people had too.
+    ``planted`` holds planting and field of each value that was searched for, ``coincidences`` counts those
+    that a run with other people had, too.
     """
 
     trial: Trial
-    values: int
+    planted: list[tuple[Planting, str]]
     finds: list[Find]
     coincidences: int
 
@@ -39,6 +40,11 @@ class Outcome:
         if self.finds:
             return EXIT_BREACHED
         return EXIT_NO_VERDICT if self.trial.problem() else EXIT_MET
+
+    @property
+    def values(self) -> int:
+        """Return how many values were searched for."""
+        return len(self.planted)
 
     def hits(self, sink: str) -> int:
         """Return how many planted values are in a sink."""
@@ -53,6 +59,19 @@ class Outcome:
             first.setdefault(key, find)
             counts[key] += 1
         return [(find, counts[key]) for key, find in first.items()]
+
+    def ways(self) -> list[tuple[Planting, int, int]]:
+        """Return one planting of each way in, the number of values that took it, and of those found."""
+        found = {(id(find.planting), find.field) for find in self.finds}
+        first: dict[Way, Planting] = {}
+        values: Counter[Way] = Counter()
+        hits: Counter[Way] = Counter()
+        for planting, field in self.planted:
+            way = _way(planting)
+            first.setdefault(way, planting)
+            values[way] += 1
+            hits[way] += (id(planting), field) in found
+        return [(planting, values[way], hits[way]) for way, planting in first.items()]
 
     def verdict(self) -> str:
         """Return the result as one line."""
@@ -72,7 +91,12 @@ class Outcome:
             "seen": trial.seen, "records": trial.ledger.stored, "ledger": trial.ledger.text(),
             "coincidences": self.coincidences,
             "sinks": [
-                {"name": sink.name, "bytes": sink.size_bytes, "hits": self.hits(sink.name)} for sink in trial.sinks
+                {"name": sink.name, "bytes": sink.size_bytes, "hits": self.hits(sink.name)}
+                for sink in trial.sinks
+            ],
+            "ways": [
+                {**_named(one), "is_recorded": one.carrier.is_recorded, "values": values, "found": found}
+                for one, values, found in self.ways()
             ],
             "hits": [
                 {**_named(find.planting), "field": find.field, "sink": find.sink,
@@ -99,7 +123,8 @@ def find_canaries(
     """
     trial = _trial(people, seed, kept, say)
     search = Search(everything(seed, people), vocabulary)
-    say(f"searching {sum(sink.size_bytes for sink in trial.sinks) / 1e6:,.0f} MB for {search.values:,} values")
+    size_mb = sum(sink.size_bytes for sink in trial.sinks) / 1e6
+    say(f"searching {size_mb:,.0f} MB for {len(search.owners):,} values")
     finds = [find for sink in trial.sinks for find in search.in_sink(sink)]
     excluded = 0
     if 0 < len(_values(finds)) <= MOST_COINCIDENCES:
@@ -108,7 +133,7 @@ def find_canaries(
         chance = _values(_again(finds, control.sinks))
         excluded = len(chance)
         finds = [find for find in finds if (find.planting.values[find.field]) not in chance]
-    return Outcome(trial, search.values, finds, excluded)
+    return Outcome(trial, search.owners, finds, excluded)
 
 
 def _trial(people: int, seed: int, kept: Path | None, say: Callable[[str], None]) -> Trial:

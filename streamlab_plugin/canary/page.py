@@ -6,14 +6,15 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterable
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 _TIMEOUT_S = 60.0
 _MOST_PAGES = 400
-_LINK = re.compile(rb"""(?:href|src|data-[a-z-]+)=["']([^"'#]+)""")
+_SAFE = "/?&=%:,;+~"
+_LINK = re.compile(rb"""(?:href|src)=["']([^"'#]+)""")
 LOCUST_PAGES = (
-    "/", "/stats/requests", "/stats/requests/csv", "/stats/failures/csv", "/stats/requests_full_history/csv",
-    "/exceptions", "/exceptions/csv", "/stats/report", "/logs", "/tasks", "/streamlab/",
+    "/", "/stats/requests", "/stats/requests/csv", "/stats/failures/csv", "/exceptions",
+    "/exceptions/csv", "/logs", "/tasks", "/streamlab/",
 )  # fmt: skip
 STREAMLAB_PAGES = (
     "/streamlab/", "/streamlab/runs/", "/streamlab/anomalies/", "/streamlab/api/v1/overview",
@@ -30,7 +31,7 @@ def crawl(base: str, first: Iterable[str]) -> list[bytes]:
     bodies: list[bytes] = []
     while waiting and len(bodies) < _MOST_PAGES:
         path = waiting.pop(0)
-        body = _get(base + path)
+        body = _get(base + quote(path, safe=_SAFE))
         bodies.append(body)
         for link in _LINK.findall(body) if path.startswith("/streamlab/") else ():
             parts = urlsplit(urljoin(base + path, link.decode(errors="replace")))

@@ -16,9 +16,9 @@ from typing import Final, NamedTuple
 from faker import Faker
 
 LOCALES: Final = (
-    "de_DE", "en_US", "fr_FR", "pl_PL", "ru_RU", "ja_JP", "zh_CN", "es_ES", "it_IT", "tr_TR", "pt_BR",
-    "nl_NL", "sv_SE", "cs_CZ", "el_GR", "uk_UA", "ko_KR", "hi_IN", "ar_AA", "fa_IR", "he_IL", "da_DK",
-    "fi_FI", "hu_HU", "ro_RO", "en_GB", "vi_VN", "th_TH",
+    "de_DE", "en_US", "fr_FR", "pl_PL", "ru_RU", "ja_JP", "zh_CN", "es_ES", "tr_TR", "pt_BR", "nl_NL",
+    "sv_SE", "cs_CZ", "el_GR", "bg_BG", "ko_KR", "hi_IN", "ar_AA", "fa_IR", "he_IL", "da_DK", "fi_FI",
+    "hu_HU", "ro_RO", "en_GB", "vi_VN", "sk_SK", "ka_GE", "hy_AM",
 )  # fmt: skip
 _LETTERS = "abcdefghijkmnopqrstuvwxyz"
 _CAPITALS = _LETTERS.upper()
@@ -93,7 +93,7 @@ def _person(rng: random.Random, country: Faker) -> Person:
         local_phone=country.phone_number(),
         street=country.street_address().replace("\n", ", "),
         city=f"{country.postcode()} {country.city()}",
-        birth_date=country.date_of_birth(minimum_age=18, maximum_age=90).isoformat(),
+        birth_date=f"{rng.randrange(1930, 2007)}-{rng.randrange(1, 13):02d}-{rng.randrange(1, 29):02d}",
         user_id=f"{rng.randrange(2, 9)}{rng.randrange(10**10):010d}",
         device_id=str(uuid.UUID(int=rng.getrandbits(128), version=4)),
         ip=_ip(rng),

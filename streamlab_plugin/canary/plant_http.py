@@ -16,7 +16,7 @@ class _Shopper(Planter):
     abstract = True
     protocol = "http"
     host = f"http://127.0.0.1:{PLAN_HERE.port('http')}"
-    captured_types = ("/",)  # every body, of whatever type, goes to the recorder
+    captured_types: tuple[str, ...] = ("/",)  # every body, of whatever type, goes to the recorder
     captures_requests = True
     client: Any
 
@@ -48,7 +48,9 @@ class _Shopper(Planter):
 
     def plant_error_body(self, planting: Planting, made: str) -> None:
         """Be refused with a text, and fail with it."""
-        with self._post(planting, made, "error", "text/plain; charset=utf-8", catch_response=True) as response:
+        with self._post(
+            planting, made, "error", "text/plain; charset=utf-8", catch_response=True
+        ) as response:
             response.failure(f"refused: {response.text}")
 
     def plant_reason_phrase(self, planting: Planting, made: str) -> None:

@@ -61,7 +61,9 @@ class Sensor(Planter, MqttUser):
         self._visit(_REFUSING, client_id=f"plant-{planting.number}", username=made, mqtt_version=5)
 
     def _visit(self, host: str, **options: Any) -> None:
-        kind = type("Visitor", (MqttUser,), {"abstract": True, "keeps_connected": False, "host": host, **options})
+        kind = type(
+            "Visitor", (MqttUser,), {"abstract": True, "keeps_connected": False, "host": host, **options}
+        )
         visitor: Any = kind(self.environment)
         if visitor.connect():
             visitor.publish("visits", {"status": "ok"}, qos=1)

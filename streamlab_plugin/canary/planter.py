@@ -11,7 +11,7 @@ import msgspec
 from locust import User, task
 
 from streamlab_plugin.canary.planting import PROTOCOLS, Planting, plantings
-from streamlab_plugin.canary.tally import Tally
+from streamlab_plugin.canary.tally import VALUES, Tally, said
 
 PLAN, PLANTED, SEEN = "plan.json", "planted.json", "seen.json"
 # After the last exchange: pushes and deliveries are still on their way.
@@ -59,6 +59,7 @@ class Work:
     def done(self, planting: Planting, made: object) -> None:
         """Note that something was planted; *made* is what the target must have seen."""
         self._tally.note(planting.protocol, planting.number, made)
+        self._tally.note(f"{VALUES} {planting.protocol}", planting.number, said(planting.values))
         self._under_way -= 1
         self._settle()
 

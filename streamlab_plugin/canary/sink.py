@@ -9,7 +9,7 @@ from typing import NamedTuple
 from streamlab_plugin.canary.decoding import views
 from streamlab_plugin.canary.person import forms
 from streamlab_plugin.canary.planting import PROTOCOLS, Planting, plantings
-from streamlab_plugin.canary.table import Table
+from streamlab_plugin.canary.table import SHORTEST, Table
 
 
 class Sink(NamedTuple):
@@ -42,13 +42,8 @@ class Search:
     """
 
     def __init__(self, planted: Iterable[Planting], vocabulary: frozenset[str] = frozenset()) -> None:
-        self._owners: list[tuple[Planting, str]] = []
+        self.owners: list[tuple[Planting, str]] = []  # planting and field of each value
         self._table = Table(self._values(planted, vocabulary))
-
-    @property
-    def values(self) -> int:
-        """Return how many forms of values are searched for."""
-        return self._table.size
 
     def in_sink(self, sink: Sink) -> list[Find]:
         """Return every value that is in *sink*, each once, with the shortest way to read it."""
@@ -56,19 +51,19 @@ class Search:
         for piece in sink.pieces:
             for view in views(piece):
                 for hit in self._table.find(view.data):
-                    found[hit.index] = min(found.get(hit.index, view.path), view.path, key=len)
+                    found[hit.key] = min(found.get(hit.key, view.path), view.path, key=len)
         return [
-            Find(*self._owners[index], sink.name, ", ".join(path)) for index, path in sorted(found.items())
+            Find(*self.owners[index], sink.name, ", ".join(path)) for index, path in sorted(found.items())
         ]
 
     def _values(self, planted: Iterable[Planting], vocabulary: frozenset[str]) -> Iterator[tuple[int, str]]:
         for planting in planted:
             for field, value in planting.values.items():
-                if _is_vocabulary(value, vocabulary):
+                if len(value) < SHORTEST or _is_vocabulary(value, vocabulary):
                     continue
-                self._owners.append((planting, field))
+                self.owners.append((planting, field))
                 for form in forms(field, value):
-                    yield len(self._owners) - 1, form
+                    yield len(self.owners) - 1, form
 
 
 def everything(seed: int, people: int) -> Iterator[Planting]:

@@ -23,9 +23,9 @@ _INVISIBLE = dict.fromkeys([0xAD, *range(0x200B, 0x2010), *range(0x2060, 0x2065)
 
 
 class Hit(NamedTuple):
-    """A value that was found: the index that `Table` was given for it, and where in the bytes."""
+    """A value that was found: ``key`` is what `Table` was given for it, ``at`` its place in the bytes."""
 
-    index: int
+    key: int
     at: int
 
 
@@ -38,20 +38,16 @@ class Table:
     """Finds values in bytes.
 
     Args:
-        values: Texts with the index under which each is reported; those with fewer than `SHORTEST`
-            characters are left out.
+        values: Texts of `SHORTEST` characters and more, with the index under which each is reported.
     """
 
     def __init__(self, values: Iterable[tuple[int, str]]) -> None:
         self._by_head: dict[bytes, list[tuple[bytes, int, bool]]] = {}
         self._longest = _HEAD
-        self.size = 0
         for index, value in values:
-            if len(value) >= SHORTEST:
-                self.size += 1
-                for needle, is_number in _needles(value):
-                    self._longest = max(self._longest, len(needle))
-                    self._by_head.setdefault(needle[:_HEAD], []).append((needle, index, is_number))
+            for needle, is_number in _needles(value):
+                self._longest = max(self._longest, len(needle))
+                self._by_head.setdefault(needle[:_HEAD], []).append((needle, index, is_number))
         heads = np.frombuffer(b"".join(self._by_head), dtype="<u8")
         self._heads = np.sort(heads)
         # Sixteen places for each: a small table stays in the processor's cache.
@@ -90,7 +86,9 @@ class Table:
 
 def _goes_on(data: bytes, at: int, end: int) -> bool:
     """Whether a number is only a part of a longer one, such as a latency with sixteen digits."""
-    return data[max(0, at - 1)] in _NUMBER_BYTES and at > 0 or (end < len(data) and data[end] in _NUMBER_BYTES)
+    return (data[max(0, at - 1)] in _NUMBER_BYTES and at > 0) or (
+        end < len(data) and data[end] in _NUMBER_BYTES
+    )
 
 
 def _needles(value: str) -> set[tuple[bytes, bool]]:
@@ -99,4 +97,6 @@ def _needles(value: str) -> set[tuple[bytes, bool]]:
     found = {(text.encode().lower(), is_number) for text in (folded, value)}
     if not value.isascii():
         found |= {(text.encode("latin-1", "replace").lower(), False) for text in (folded, value)}
-    return {(needle, is_number) for needle, is_number in found if len(needle) >= _HEAD and b"???" not in needle}
+    return {
+        (needle, is_number) for needle, is_number in found if len(needle) >= _HEAD and b"???" not in needle
+    }

@@ -15,6 +15,8 @@ import msgspec
 # What users and target add to a document on its way.
 _STAMPS: Final = ("correlation_id", "sent_at", "stream", "stream_seq")
 
+VALUES: Final = "values of"  # before a protocol: the sum is of the values themselves
+
 Sums: TypeAlias = dict[str, int]
 """Checksum by ``protocol number``."""
 
@@ -54,6 +56,11 @@ class Tally:
         partial = self._path.with_suffix(".part")
         partial.write_bytes(msgspec.json.encode(self._sums))
         partial.replace(self._path)
+
+
+def said(values: Mapping[str, str]) -> str:
+    """Return the text whose checksum says that two processes mean the same values."""
+    return "\n".join(values.values())
 
 
 def read_tally(path: Path) -> Mapping[str, int]:

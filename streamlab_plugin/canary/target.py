@@ -13,13 +13,14 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from streamlab_plugin.canary.tally import Tally
 from streamlab_plugin.canary.target_http import HttpTarget
 from streamlab_plugin.canary.target_mqtt import Broker, RefusingBroker
 from streamlab_plugin.canary.target_websocket import WebSocketTarget
-from streamlab_plugin.canary.tally import Tally
 
 HOST = "127.0.0.1"
 _GOODBYE_S = 1.0
@@ -38,7 +39,7 @@ async def _serve(tally: Tally, parent: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    servers = {
+    servers: dict[str, Any] = {
         "http": HttpTarget(tally),
         "websocket": WebSocketTarget(tally),
         "mqtt": Broker(tally),

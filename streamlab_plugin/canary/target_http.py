@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 import h11
 
@@ -40,9 +41,13 @@ class HttpTarget:
 
     def _answer(self, connection: h11.Connection, head: h11.Request, body: bytes) -> bytes:
         headers = {name.decode(): value.decode("latin-1") for name, value in head.headers}
-        places = {"document": decoded, "body": bytes, "path": lambda _body: head.target}
-        places["header"] = lambda _body: headers[PERSON]
-        made = places[headers.get(PLACE, "body")](body)
+        places: dict[str, Callable[[], object]] = {
+            "document": lambda: decoded(body),
+            "body": lambda: body,
+            "path": lambda: head.target,
+            "header": lambda: headers[PERSON],
+        }
+        made = places[headers.get(PLACE, "body")]()
         self._tally.note("http", headers.get(NUMBER, "?"), made)
         wanted = headers.get(ANSWER, "ok")
         status, reason, sent = 200, b"OK", b'{"status":"ok"}'
@@ -61,9 +66,7 @@ class HttpTarget:
         return b"".join(part or b"" for part in (*parts, connection.send(h11.EndOfMessage())))
 
 
-async def _read(
-    connection: h11.Connection, reader: asyncio.StreamReader
-) -> tuple[h11.Request, bytes] | None:
+async def _read(connection: h11.Connection, reader: asyncio.StreamReader) -> tuple[h11.Request, bytes] | None:
     """Return the next complete request, or None when the client has closed the connection."""
     head: h11.Request | None = None
     body = bytearray()

@@ -73,8 +73,9 @@ class NotingPlugin(BasePlugin):  # type: ignore[misc]
     async def on_mqtt_packet_received(self, *, packet: Any, session: Any = None) -> None:
         """Note a publish."""
         if isinstance(packet, PublishPacket) and session is not None:
-            topic = packet.topic_name or ""
-            first, number, where, *_rest = [*topic.split("/"), "", "", ""]
+            topic = str(packet.topic_name or "")
+            levels: list[str] = [*topic.split("/"), "", "", ""]
+            first, number, where = levels[:3]
             if first == TOPIC and number:
                 data = bytes(packet.data or b"")
                 made = {IN_TOPIC: topic, RAW: data}.get(where, decoded(data))
@@ -116,7 +117,7 @@ async def _length(reader: asyncio.StreamReader) -> int:
 
 
 def _introduction(packet: bytes) -> tuple[str, str]:
-    """Return client id and user name of an MQTT 5 CONNECT without will and with properties under 128 bytes."""
+    """Return client id and user name of an MQTT 5 CONNECT without a will, its properties under 128 bytes."""
     at = 2 + int.from_bytes(packet[:2], "big") + 4  # protocol name, its level, flags, keep-alive
     at += 1 + packet[at]
     texts = []

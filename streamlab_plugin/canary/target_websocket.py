@@ -52,8 +52,8 @@ class WebSocketTarget:
 
     async def _treat(self, connection: ServerConnection, message: str | bytes) -> None:
         if isinstance(message, bytes):
-            number, _mark, body = message.partition(b"\n")
-            self._tally.note("websocket", number.decode(), body)
+            prefix, _mark, body = message.partition(b"\n")
+            self._tally.note("websocket", prefix.decode(), body)
             await connection.send(body)
             await connection.send(body.decode("latin-1"))
             return
@@ -63,12 +63,10 @@ class WebSocketTarget:
         self._tally.note("websocket", number, made)
         match wanted:
             case "close":
-                await connection.close(4000, made)
+                await connection.close(4000, str(made))
             case "broken":
                 await connection.send(f"broken {made}")
             case "push":
                 await connection.send(msgspec.json.encode({**asked, "correlation_id": None}), text=True)
             case "answer":
                 await connection.send(message)
-
-

@@ -1,4 +1,4 @@
-"""One run of the canary: the load, an outage of the database in the midst of it, and everything it left behind."""
+"""One run of the canary: a load, an outage of the database in its midst, and all that it left behind."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+
 from streamlab_plugin.canary.page import LOCUST_PAGES, STREAMLAB_PAGES, crawl
 from streamlab_plugin.canary.place import Place, free_port, ready_line, ready_ports, stop
 from streamlab_plugin.canary.planting import PER_PERSON, PROTOCOLS
 from streamlab_plugin.canary.relay import Relay
 from streamlab_plugin.canary.sink import Sink, everything, read_files
-from streamlab_plugin.canary.tally import read_tally
+from streamlab_plugin.canary.tally import VALUES, checksum, read_tally, said
 from streamlab_plugin.core.errors import InfrastructureError, StreamlabError
 from streamlab_plugin.core.ledger import Ledger
 from streamlab_plugin.store import queries
@@ -96,15 +97,20 @@ def run_trial(place: Place, people: int, seed: int, say: Callable[[str], None]) 
     stop(target)
     say("reading what it left behind")
     sinks += _afterwards(place)
-    planted, seen = (read_tally(place.folder / name) for name in (PLANTED, SEEN))
-    is_wire = {
-        f"{one.protocol} {one.number}": one.carrier.is_wire for one in everything(seed, people)
-    }
-    wire = [key for key in planted if is_wire.get(key)]
-    return Trial(
-        people, seed, sinks, len(planted), sum(planted[key] == seen.get(key) for key in wire), sum(is_wire.values()),
-        _read(place, lambda conn: queries.run_ledger(conn, queries.find_run(conn, queries.LATEST).id)),
-    )  # fmt: skip
+    return _counted(place, people, seed, sinks)
+
+
+def _counted(place: Place, people: int, seed: int, sinks: list[Sink]) -> Trial:
+    """Compare what this process would plant with what was planted, and that with what was seen."""
+    sums, seen = (read_tally(place.folder / name) for name in (PLANTED, SEEN))
+    planted = seen_so = on_wire = 0
+    for one in everything(seed, people):
+        key = f"{one.protocol} {one.number}"
+        planted += sums.get(f"{VALUES} {key}") == checksum(said(one.values))
+        on_wire += one.carrier.is_wire
+        seen_so += one.carrier.is_wire and key in sums and sums[key] == seen.get(key)
+    ledger = _read(place, lambda conn: queries.run_ledger(conn, queries.find_run(conn, queries.LATEST).id))
+    return Trial(people, seed, sinks, planted, seen_so, on_wire, ledger)
 
 
 def _under_load(place: Place, people: int, say: Callable[[str], None]) -> list[Sink]:
@@ -117,7 +123,7 @@ def _under_load(place: Place, people: int, say: Callable[[str], None]) -> list[S
             "master", *common, "master.log", "--master", "--master-bind-host", "127.0.0.1",
             "--master-bind-port", str(bus), "--expect-workers", "1", "--autostart", "--web-host", "127.0.0.1",
             "--web-port", str(web), "-u", str(USERS), "-r", str(USERS), "-t", f"{limit_s:.0f}s",
-            "--csv", "out", "--csv-full-history", "--html", "out.html", "--print-stats",
+            "--csv", "out", "--html", "out.html", "--print-stats",
         )  # fmt: skip
         worker = place.start(
             "worker", *common, "worker.log", "--worker", "--master-host", "127.0.0.1",
@@ -212,7 +218,11 @@ def _archives(place: Place) -> list[bytes]:
 
 
 def _wait(
-    place: Place, processes: Mapping[str, subprocess.Popen[bytes]], limit_s: float, what: str, done: Callable[[], object]
+    place: Place,
+    processes: Mapping[str, subprocess.Popen[bytes]],
+    limit_s: float,
+    what: str,
+    done: Callable[[], object],
 ) -> None:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
@@ -232,7 +242,12 @@ def _has_run(place: Place) -> bool:
     if not os.path.exists(place.folder / "streamlab.db"):
         return False
     try:
-        return _read(place, lambda conn: queries.run_ledger(conn, queries.find_run(conn, queries.LATEST).id)).stored > 0
+        return (
+            _read(
+                place, lambda conn: queries.run_ledger(conn, queries.find_run(conn, queries.LATEST).id)
+            ).stored
+            > 0
+        )
     except StreamlabError:
         return False  # it is being made
 
