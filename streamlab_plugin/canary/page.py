@@ -16,7 +16,7 @@ LOCUST_PAGES = (
     "/", "/stats/requests", "/stats/requests/csv", "/stats/failures/csv", "/exceptions",
     "/exceptions/csv", "/logs", "/tasks", "/streamlab/",
 )  # fmt: skip
-STREAMLAB_PAGES = (
+OWN_PAGES = (
     "/streamlab/", "/streamlab/runs/", "/streamlab/anomalies/", "/streamlab/api/v1/overview",
     "/streamlab/api/v1/runs?limit=100", "/streamlab/api/v1/anomalies?limit=500",
     "/streamlab/api/v1/runs/latest", "/streamlab/api/v1/runs/latest/timeline",

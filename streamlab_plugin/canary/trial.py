@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from streamlab_plugin.canary.page import LOCUST_PAGES, STREAMLAB_PAGES, crawl
+from streamlab_plugin.canary.page import LOCUST_PAGES, OWN_PAGES, crawl
 from streamlab_plugin.canary.place import Place, free_port, ready_line, ready_ports, stop
 from streamlab_plugin.canary.planting import PER_PERSON, PROTOCOLS
 from streamlab_plugin.canary.relay import Relay
@@ -199,7 +199,7 @@ def _pages(place: Place) -> list[bytes]:
     try:
         found = re.search(rb"http://[^/ ]+", ready_line(server, "pages"))
         assert found is not None
-        return crawl(found.group().decode(), STREAMLAB_PAGES)
+        return crawl(found.group().decode(), OWN_PAGES)
     finally:
         stop(server)
 

@@ -31,7 +31,8 @@ def canary_command(people: int, seed: int, kept: Path | None, as_json: bool) -> 
         from streamlab_plugin.canary.outcome import find_canaries
         from streamlab_plugin.canary.target_mqtt import Broker as _broker  # noqa: F401, N813 - is it there?
     except ModuleNotFoundError as error:
-        raise ConfigError(f"{error.name} is missing", remedy="pip install 'locust-streamlab[demo]'") from None
+        package = (error.name or "faker").partition(".")[0]
+        raise ConfigError(f"{package} is missing", remedy="pip install 'locust-streamlab[demo]'") from None
     if kept is not None and kept.exists() and any(kept.iterdir()):
         raise ConfigError(f"the folder {str(kept)!r} is not empty", remedy="give a new one with --keep")
     outcome = find_canaries(people, seed, kept, config.vocabulary(), _say)
