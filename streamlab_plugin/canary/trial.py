@@ -49,7 +49,7 @@ _COMMANDS = (
     ("runs", "export", "latest", "--csv"),
     ("runs", "export", "latest", "--json"),
     ("runs", "show", "latest"),
-    ("events", "query", "--json", "--limit", "1000000"),
+    ("events", "query", "--json", "--limit", "2000"),
     ("privacy", "audit"),
 )
 
