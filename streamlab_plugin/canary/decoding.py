@@ -6,7 +6,6 @@ sink of a hundred megabytes does not become ten of them.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import html
 import re
@@ -21,18 +20,20 @@ DEPTH_LIMIT: Final = 3
 _MARGIN = 512  # bytes around an escape that belong to what it escapes
 _LARGEST = 256 * 1024 * 1024  # bytes of one compressed stretch
 
-_PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
-_OTHER = re.compile(rb"[\x80-\xff]+")
-_WIDE = re.compile(rb"(?:[^\x00]\x00){4,}")
+_PERCENT = rb"%[0-9A-Fa-f]{2}"
+_OTHER = rb"[\x80-\xff]+"
+_WIDE = rb"(?:[^\x00]\x00){4,}"
 # UTF-8 that was taken for ISO 8859-1 and written as UTF-8 again.
-_TWICE = re.compile(rb"(?:[\xc2\xc3][\x80-\xbf]){2,}")
-_PLUS = re.compile(rb"[^\s+]\+[^\s+]")
-_ENTITY = re.compile(rb"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,8});")
-_BACKSLASH = re.compile(rb'\\+(?:[uU][0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[nrt"/\'])')
+_TWICE = rb"(?:[\xc2\xc3][\x80-\xbf]){2,}"
+_PLUS = rb"[^\s+]\+[^\s+]"
+_ENTITY = rb"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,8});"
+_BACKSLASH = rb'\\+(?:[uU][0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[nrt"/\'])'
 _SURROGATES = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{11,}")
-_HEX = re.compile(rb"(?:[0-9a-fA-F]{2}){12,}")
+_HEX = re.compile(rb"[0-9a-fA-F]{24,}")
 _COMPRESSED = re.compile(rb"\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]")
+# Most of what looks like base64 is none, and its bytes look like anything: these find too much in them.
+_NOT_IN_NOISE = ("hex", "mojibake")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _WHITE = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
@@ -53,23 +54,23 @@ def views(data: bytes) -> Iterator[View]:
         if len(view.path) < DEPTH_LIMIT:
             for name, decode in DECODINGS.items():
                 # Undoing the same one twice in a row is done by the decodings themselves.
-                if view.path[-1:] != (name,) and (inner := decode(view.data)):
+                last = view.path[-1:]
+                is_noise = last == ("base64",) and name in _NOT_IN_NOISE
+                if last != (name,) and not is_noise and (inner := decode(view.data)):
                     pending.append(View((*view.path, name), inner))
 
 
-def _around(pattern: re.Pattern[bytes], undo: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+def _around(pattern: bytes, undo: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
     """Return a decoding of the stretches around what *pattern* finds."""
+    # Neighbours in one match, without a way back: sinks may be full of them.
+    stretch = re.compile(rb"(?s)(?:%b)(?>.{0,%d}(?:%b))*+" % (pattern, _MARGIN, pattern))
 
     def decode(data: bytes) -> bytes:
-        pieces: list[bytes] = []
-        start = end = 0
-        for match in pattern.finditer(data):
-            if match.start() > end:
-                pieces.append(undo(data[start:end]))
-                start = max(end, match.start() - _MARGIN)
-            end = match.end() + _MARGIN
-        pieces.append(undo(data[start:end]) if end else b"")
-        return b"\n".join(piece for piece in pieces if piece)
+        pieces = (
+            undo(data[max(0, match.start() - _MARGIN) : match.end() + _MARGIN])
+            for match in stretch.finditer(data)
+        )
+        return b"\n".join(pieces)
 
     return decode
 
@@ -86,7 +87,7 @@ def _wide(data: bytes) -> bytes:
 
 def _percent(data: bytes) -> bytes:
     once = unquote_to_bytes(data)
-    return unquote_to_bytes(once) if _PERCENT.search(once) else once
+    return unquote_to_bytes(once) if b"%" in once else once
 
 
 def _entities(data: bytes) -> bytes:
@@ -96,7 +97,7 @@ def _entities(data: bytes) -> bytes:
 
 
 def _backslashes(data: bytes) -> bytes:
-    return _SURROGATES.sub(_joined, _BACKSLASH.sub(_unescaped, data))
+    return _SURROGATES.sub(_joined, re.sub(_BACKSLASH, _unescaped, data))
 
 
 def _unescaped(match: re.Match[bytes]) -> bytes:
@@ -121,19 +122,17 @@ def _joined(match: re.Match[bytes]) -> bytes:
 
 def _from_base64(data: bytes) -> bytes:
     """Decode every run at its four alignments: what stands before it may look like a part of it."""
-    found: list[bytes] = []
-    for match in _BASE64.finditer(data):
-        run = match.group().translate(_URL_SAFE)
-        for offset in range(4):
-            part = run[offset : len(run) - (len(run) - offset) % 4 or None]
-            found.append(binascii.a2b_base64(part))
-            if tail := run[offset:][len(part) :]:
-                found[-1] += base64.b64decode(tail + b"=" * (-len(tail) % 4)) if len(tail) > 1 else b""
-    return b"\n".join(found)
+    runs = [run.translate(_URL_SAFE) for run in _BASE64.findall(data)]
+    decoded = []
+    for offset in range(4):
+        # Filled up with zeros, and three of them between two runs; one call for all.
+        parts = (run[offset:] + b"A" * ((offset - len(run)) % 4) for run in runs)
+        decoded.append(binascii.a2b_base64(b"AAAA".join(parts)))
+    return b"\n".join(decoded) if runs else b""
 
 
 def _from_hex(data: bytes) -> bytes:
-    return b"\n".join(bytes.fromhex(match.group().decode()) for match in _HEX.finditer(data))
+    return b"\n".join(bytes.fromhex(run[: len(run) // 2 * 2].decode()) for run in _HEX.findall(data))
 
 
 def _inflated(data: bytes) -> bytes:
@@ -153,7 +152,7 @@ DECODINGS: Final = {
     "UTF-16": _around(_WIDE, _wide),
     "mojibake": _around(_TWICE, lambda data: data.decode(errors="ignore").encode("latin-1", "ignore")),
     "percent": _around(_PERCENT, _percent),
-    "plus": _around(_PLUS, lambda data: data.replace(b"+", b" ")),
+    "form": _around(_PLUS, lambda data: _percent(data.replace(b"+", b" "))),
     "HTML": _around(_ENTITY, _entities),
     "backslash": _around(_BACKSLASH, _backslashes),
     "base64": _from_base64,

@@ -125,7 +125,7 @@ def find_canaries(
     search = Search(everything(seed, people), vocabulary)
     size_mb = sum(sink.size_bytes for sink in trial.sinks) / 1e6
     say(f"searching {size_mb:,.0f} MB for {len(search.owners):,} values")
-    finds = [find for sink in trial.sinks for find in search.in_sink(sink)]
+    finds = search.in_sinks(trial.sinks)
     excluded = 0
     if 0 < len(_values(finds)) <= MOST_COINCIDENCES:
         say("something was found: once more with other people, to tell chance from a leak")
@@ -151,7 +151,7 @@ def _again(finds: list[Find], sinks: list[Sink]) -> list[Find]:
         values[find.field] = find.planting.values[find.field]
         wanted[id(find.planting)] = find.planting._replace(values=values)
     search = Search(wanted.values())
-    return [find for sink in sinks for find in search.in_sink(sink)]
+    return search.in_sinks(sinks)
 
 
 def _values(finds: list[Find]) -> set[str]:

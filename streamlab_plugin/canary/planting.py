@@ -17,6 +17,8 @@ from streamlab_plugin.canary.person import FIELDS, RECOGNISABLE, Person, people
 Kind = Literal["document", "body", "text", "path"]
 
 _PATH_FIELDS = tuple(field for field in RECOGNISABLE if field != "ssn")
+# Without a sign of being a phone number, as some countries write it, it is known in a field only.
+_SAID_FIELDS = tuple(field for field in FIELDS if field != "local_phone")
 _DISGUISES: Mapping[Kind, Mapping[str, Any]] = {
     "document": DOCUMENTS,
     "body": BODIES,
@@ -44,7 +46,7 @@ class Carrier(NamedTuple):
     kind: Kind
     is_wire: bool = True
     is_recorded: bool = True
-    fields: tuple[str, ...] = FIELDS
+    fields: tuple[str, ...] = _SAID_FIELDS
     most: int = 3
     most_bytes: int = 10_000
 

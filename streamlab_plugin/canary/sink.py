@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +12,9 @@ from streamlab_plugin.canary.decoding import views
 from streamlab_plugin.canary.person import forms
 from streamlab_plugin.canary.planting import PROTOCOLS, Planting, plantings
 from streamlab_plugin.canary.table import SHORTEST, Table
+
+_MOST_PROCESSES = 4
+_shared: Table | None = None  # of the search that is going on
 
 
 class Sink(NamedTuple):
@@ -45,16 +50,22 @@ class Search:
         self.owners: list[tuple[Planting, str]] = []  # planting and field of each value
         self._table = Table(self._values(planted, vocabulary))
 
-    def in_sink(self, sink: Sink) -> list[Find]:
-        """Return every value that is in *sink*, each once, with the shortest way to read it."""
-        found: dict[int, tuple[str, ...]] = {}
-        for piece in sink.pieces:
-            for view in views(piece):
-                for hit in self._table.find(view.data):
-                    found[hit.key] = min(found.get(hit.key, view.path), view.path, key=len)
-        return [
-            Find(*self.owners[index], sink.name, ", ".join(path)) for index, path in sorted(found.items())
-        ]
+    def in_sinks(self, sinks: Sequence[Sink]) -> list[Find]:
+        """Return every value that is in *sinks*: for each sink once, with the shortest way to read it.
+
+        The processors share the work: forked processes have the table without a copy.
+        """
+        global _shared
+        _shared = self._table
+        pieces = [(sink, piece) for sink in sinks for piece in sink.pieces]
+        found: dict[tuple[str, int], tuple[str, ...]] = {}
+        with multiprocessing.get_context("fork").Pool(min(_MOST_PROCESSES, os.cpu_count() or 1)) as pool:
+            answers = pool.imap(_in_piece, [piece for _sink, piece in pieces])
+            for (sink, _piece), answer in zip(pieces, answers, strict=True):
+                for index, path in answer.items():
+                    key = sink.name, index
+                    found[key] = min(found.get(key, path), path, key=len)
+        return [Find(*self.owners[index], name, ", ".join(path)) for (name, index), path in found.items()]
 
     def _values(self, planted: Iterable[Planting], vocabulary: frozenset[str]) -> Iterator[tuple[int, str]]:
         for planting in planted:
@@ -64,6 +75,16 @@ class Search:
                 self.owners.append((planting, field))
                 for form in forms(field, value):
                     yield len(self.owners) - 1, form
+
+
+def _in_piece(piece: bytes) -> dict[int, tuple[str, ...]]:
+    """Return the values in *piece* by index, each with the shortest way to read it; for a forked process."""
+    assert _shared is not None
+    found: dict[int, tuple[str, ...]] = {}
+    for view in views(piece):
+        for hit in _shared.find(view.data):
+            found[hit.key] = min(found.get(hit.key, view.path), view.path, key=len)
+    return found
 
 
 def everything(seed: int, people: int) -> Iterator[Planting]:

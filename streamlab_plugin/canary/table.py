@@ -6,6 +6,7 @@ sorted table, and only what agrees there is compared in full. ASCII letters are 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
@@ -19,7 +20,7 @@ _CHUNK = 4 * 1024 * 1024
 _FILTER_BITS = range(16, 25)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _NUMBER_BYTES = frozenset(b"0123456789")
-_INVISIBLE = dict.fromkeys([0xAD, *range(0x200B, 0x2010), *range(0x2060, 0x2065), 0xFEFF])
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
 
 
 class Hit(NamedTuple):
@@ -31,7 +32,7 @@ class Hit(NamedTuple):
 
 def fold(text: str) -> str:
     """Return *text* as it is compared: plain forms (NFKC), without case and invisible characters."""
-    return unicodedata.normalize("NFKC", text.translate(_INVISIBLE)).casefold()
+    return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold()
 
 
 class Table:

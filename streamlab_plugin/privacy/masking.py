@@ -27,7 +27,9 @@ _NUMBERS = r"\p{Nd}+(?:(?:[ /-]|[^\x00-\x7f\pL\pM\p{Nd}])\p{Nd}+)*"
 _PIECE = re2.compile(rf"({_MARK})|({_ESCAPE})|\b([vV]\p{{Nd}}{{1,3}}\b)|({_WORD})|({_NUMBERS})")
 # Words that go take their neighbours with them: who has three names is not to be told from who has two.
 # So do numbers of five digits beside them, which are postal codes.
-_RUN = re2.compile(rf"(?:\b\p{{Nd}}{{5}} )?{MASK}(?:[\s\p{{Nd}},._@'’-]*{MASK})*(?:,? \p{{Nd}}{{5}}\b)?")
+_RUN = re2.compile(
+    rf"(?:\b\p{{Nd}}{{5}} )?{MASK}(?:[\s\p{{Nd}}\x{{80}}-\x{{9f}},._@'’-]*{MASK})*(?:,? \p{{Nd}}{{5}}\b)?"
+)
 # A number after one of these says who or which, however short it is.
 _SUBJECT = re2.compile(
     r"(?i)\b((?:user|uid|id|account|customer|client|member|order|session|device|person|patient|tenant|contact"

@@ -16,8 +16,8 @@ class TestSearch:
         one = PLANTED[0]
         email = one.values["email"]
         encoded = "".join(f"%{byte:02x}" for byte in email.encode())
-        (find,) = Search(PLANTED).in_sink(
-            Sink("log", [encoded.encode(), b"", email.encode(), encoded.encode()])
+        (find,) = Search(PLANTED).in_sinks(
+            [Sink("log", [encoded.encode(), b"", email.encode(), encoded.encode()])]
         )
         assert (one, "email", "log", "") == find
 
@@ -26,7 +26,7 @@ class TestSearch:
         values = PLANTED[0].values
         card = values["card"]
         data = f"{card[:4]} {card[4:8]} {card[8:12]} {card[12:]}, {values['phone'][1:]}".encode()
-        assert {"card", "phone"} == {find.field for find in Search(PLANTED).in_sink(Sink("log", [data]))}
+        assert {"card", "phone"} == {find.field for find in Search(PLANTED).in_sinks([Sink("log", [data])])}
 
     def test_vocabulary(self) -> None:
         """A name that consists of words that error texts may keep proves nothing; one with others does."""

@@ -62,6 +62,7 @@ class TestMask:
             ("no account for &#49;9&#x39;4-05-&#48;1", "no account for ▢1"),
             (r"no account for \u0031\x39\\u0039", "no account for ▢"),
             ("no account for 123\u200b456\u200b789 of １９８４－０３－０２", "no account for {n} of {n}"),
+            ("no account for 1â\x80\x8b2â\x80\x8b3", "no account for 1▢\x80\x8b3"),
             ("port 65535, line 12, took 1234567 ms", "port 65535, line 12, took {n} ms"),
             ("code 4711 23456 78", "code {n}"),
             ("on 2026-11-22 at 03:15", "on {n} at 03:15"),
