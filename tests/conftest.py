@@ -24,7 +24,14 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 ENGINES = ("sqlite", "postgresql")
 # Where tests wait for processes, longest first: side by side with the many short ones they cost no time.
-SLOW = ("tests/e2e/", "tests/test_docs.py", "tests/faults/", "tests/recorder/", "tests/web/")
+SLOW = (
+    "tests/e2e/",
+    "tests/test_docs.py",
+    "tests/canary/test_canary.py",
+    "tests/faults/",
+    "tests/recorder/",
+    "tests/web/",
+)
 # Files with fixtures that keep every core busy: one after the other.
 HEAVY = "tests/e2e/"
 

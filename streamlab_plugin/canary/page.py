@@ -8,6 +8,8 @@ import urllib.request
 from collections.abc import Iterable
 from urllib.parse import quote, urljoin, urlsplit
 
+from streamlab_plugin.core.errors import InfrastructureError
+
 _TIMEOUT_S = 60.0
 _MOST_PAGES = 400
 _SAFE = "/?&=%:,;+~"
@@ -25,7 +27,11 @@ OWN_PAGES = (
 
 
 def crawl(base: str, first: Iterable[str]) -> list[bytes]:
-    """Return the bodies of *first* and of what they link to below ``/streamlab/``, at most 400."""
+    """Return the bodies of *first* and of what they link to below ``/streamlab/``, at most 400.
+
+    Raises:
+        InfrastructureError: a page did not answer.
+    """
     waiting = list(first)
     known = set(waiting)
     bodies: list[bytes] = []
@@ -50,4 +56,6 @@ def _get(url: str) -> bytes:
     except urllib.error.HTTPError as error:
         with error:
             body = error.read()  # an error page may show too much, as well
+    except OSError as error:
+        raise InfrastructureError(f"the canary cannot read {url}: {error}") from error
     return body

@@ -93,6 +93,9 @@ class Place:
 @contextlib.contextmanager
 def open_place(kept: Path | None) -> Iterator[Place]:
     """Give a place in the folder *kept*, or in one that is removed afterwards."""
+    # A shell lets what it starts in the background ignore Ctrl-C, by which Locust is told to end.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = kept or Path(tempfile.mkdtemp(prefix="streamlab-canary-"))
     place = Place(folder.absolute())
     try:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -34,8 +34,6 @@ from streamlab_plugin.store.spool_status import spool_path, spool_status
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-T = TypeVar("T")
 
 PLAN, PLANTED, SEEN = "plan.json", "planted.json", "seen.json"
 USERS = 21  # the sum of the users' fixed counts
@@ -109,8 +107,7 @@ def _counted(place: Place, people: int, seed: int, sinks: list[Sink]) -> Trial:
         planted += sums.get(f"{VALUES} {key}") == checksum(said(one.values))
         on_wire += one.carrier.is_wire
         seen_so += one.carrier.is_wire and key in sums and sums[key] == seen.get(key)
-    ledger = _read(place, lambda conn: queries.run_ledger(conn, queries.find_run(conn, queries.LATEST).id))
-    return Trial(people, seed, sinks, planted, seen_so, on_wire, ledger)
+    return Trial(people, seed, sinks, planted, seen_so, on_wire, _ledger(place))
 
 
 def _under_load(place: Place, people: int, say: Callable[[str], None]) -> list[Sink]:
@@ -162,6 +159,7 @@ def _spooled(place: Place, processes: Mapping[str, subprocess.Popen[bytes]]) -> 
 
 
 def _unpacked(path: Path) -> Iterator[bytes]:
+    """Yield what the batches of a spool hold, which are compressed there."""
     spool = Spool(path)
     while batches := spool.oldest(100_000):
         yield repr([batch for _number, batch in batches]).encode(errors="replace")
@@ -205,7 +203,10 @@ def _pages(place: Place) -> list[bytes]:
 
 
 def _archives(place: Place) -> list[bytes]:
-    """Return the archives that retention would write in three years, from a copy of the database."""
+    """Return the archives that retention will write in three years.
+
+    Of a copy of the database, which is no recorder's: none would clean up as if it were that late.
+    """
     copy = place.folder / "tmp" / "copy.db"
     for name in place.folder.glob("streamlab.db*"):
         shutil.copy(name, copy.with_name(name.name.replace("streamlab.db", copy.name)))
@@ -242,15 +243,19 @@ def _has_run(place: Place) -> bool:
     if not os.path.exists(place.folder / "streamlab.db"):
         return False
     try:
-        return (
-            _read(
-                place, lambda conn: queries.run_ledger(conn, queries.find_run(conn, queries.LATEST).id)
-            ).stored
-            > 0
-        )
+        return _ledger(place).stored > 0
     except StreamlabError:
         return False  # it is being made
 
 
-def _read(place: Place, query: Callable[[Connection], T]) -> T:
+def _ledger(place: Place) -> Ledger:
+    """Return the ledger of the run.
+
+    Raises:
+        StreamlabError: there is none, or it cannot be read.
+    """
+
+    def query(connection: Connection) -> Ledger:
+        return queries.run_ledger(connection, queries.find_run(connection, queries.LATEST).id)
+
     return queries.read(open_store(place.database_url, read_only=True), query)

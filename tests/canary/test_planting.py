@@ -37,7 +37,7 @@ class TestPlantings:
 
     def test_whatever_it_looks_like(self, protocol: str) -> None:
         """The search finds every value in what is sent: the proof that it knows all disguises."""
-        planted = list(plantings(protocol, 1, 250))
+        planted = list(plantings(protocol, 1, 120))
         search = Search(planted)
         sinks = [Sink(one.label, [_bytes(one.made())]) for one in planted]
         found = {(find.planting.number, find.field) for find in search.in_sinks(sinks)}
