@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import signal
@@ -240,7 +239,8 @@ def _wait(
 
 
 def _has_run(place: Place) -> bool:
-    if not os.path.exists(place.folder / "streamlab.db"):
+    # Before there is a write-ahead log a reader would be in the way of whoever makes the database.
+    if not (place.folder / "streamlab.db-wal").exists():
         return False
     try:
         return _ledger(place).stored > 0
