@@ -23,7 +23,10 @@ LOCALES: Final = (
 _LETTERS = "abcdefghijkmnopqrstuvwxyz"
 _CAPITALS = _LETTERS.upper()
 _DIGITS = "0123456789"
-# Countries and the form of their account numbers: A is a letter, 0 a digit.
+# Forms in which A is a letter and 0 a digit.
+# faker's own depend on the time of day, and processes would not agree about them.
+_NATIONAL_IDS = ("00000000000", "000000-0000", "AA000000A", "AAAAAA00A00A000A", "0-0000-00000-00-0")
+# Countries and their account numbers.
 _IBANS = (
     ("DE", "0" * 18), ("GB", "AAAA" + "0" * 14), ("FR", "0" * 10 + "A0000000000" + "00"),
     ("NL", "AAAA" + "0" * 10), ("ES", "0" * 20), ("IT", "A" + "0" * 22), ("PL", "0" * 24), ("NO", "0" * 11),
@@ -100,7 +103,7 @@ def _person(rng: random.Random, country: Faker) -> Person:
         iban=_iban(rng),
         card=_card(rng),
         ssn=f"{rng.randrange(100, 600)}-{rng.randrange(10, 100)}-{rng.randrange(1000, 10_000)}",
-        national_id=country.ssn(),
+        national_id=_filled(rng, rng.choice(_NATIONAL_IDS)),
         password="".join(rng.choices(_LETTERS + _DIGITS, k=10)) + "!7Q",
         token="sk_live_" + "".join(rng.choices(_LETTERS + _DIGITS, k=24)),
         latitude=_degrees(rng, 10, 70),
@@ -117,10 +120,15 @@ def _ip(rng: random.Random) -> str:
 
 def _iban(rng: random.Random) -> str:
     country, pattern = rng.choice(_IBANS)
-    account = "".join(rng.choice(_CAPITALS if char == "A" else _DIGITS) for char in pattern)
+    account = _filled(rng, pattern)
     # ISO 7064: letters count from 10 on, and the country and two zeros stand behind the account.
     check = 98 - int("".join(str(int(char, 36)) for char in f"{account}{country}00")) % 97
     return f"{country}{check:02d}{account}"
+
+
+def _filled(rng: random.Random, pattern: str) -> str:
+    kinds = {"A": _CAPITALS, "0": _DIGITS}
+    return "".join(rng.choice(kinds[char]) if char in kinds else char for char in pattern)
 
 
 def _card(rng: random.Random) -> str:
