@@ -18,18 +18,23 @@ LONGEST_NUMBER: Final = 5  # digits: errno, port, status, line
 
 # What `detector.clean_text` leaves behind: [email], {uuid}, {…}, ?…, and cuts.
 _MARK = r"\[[a-z]{2,12}\]|\{[a-z…]{1,8}\}"
-# A digit by its code: as plain numbers the codes would all be short enough to stay.
-_ESCAPE = r"(?:%[0-9A-Fa-f]{2}|&#[xX]?[0-9A-Fa-f]+;|\\+(?:[uU][0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}))+"
+# A digit by its code: as plain numbers the codes would all be short enough to stay. And UTF-8 that was taken
+# for ISO 8859-1, as HTTP libraries do with a reason phrase: in some alphabets no letter is left to be seen.
+_ESCAPE = (
+    r"(?:%[0-9A-Fa-f]{2}|&#[xX]?[0-9A-Fa-f]+;|\\+(?:[uU][0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2})"
+    r"|[\x{c2}-\x{f4}][\x{80}-\x{bf}]{1,3})+"
+)
 _LETTERS = r"\pL[\pL\pM]*"
 _WORD = rf"{_LETTERS}(?:['’]{_LETTERS})*"
 # What looks like a separator, or like nothing, between digits does not make two numbers of one.
-_NUMBERS = r"\p{Nd}+(?:(?:[ /-]|[^\x00-\x7f\pL\pM\p{Nd}])\p{Nd}+)*"
+_INVISIBLE = r"[^\x00-\x7f\pL\pM\p{Nd}]"
+_NUMBERS = (
+    rf"\p{{Nd}}+(?:(?:[ /-]{_INVISIBLE}{{0,3}}|{_INVISIBLE}{{1,3}}[ /-]?{_INVISIBLE}{{0,3}})\p{{Nd}}+)*"
+)
 _PIECE = re2.compile(rf"({_MARK})|({_ESCAPE})|\b([vV]\p{{Nd}}{{1,3}}\b)|({_WORD})|({_NUMBERS})")
 # Words that go take their neighbours with them: who has three names is not to be told from who has two.
 # So do numbers of five digits beside them, which are postal codes.
-_RUN = re2.compile(
-    rf"(?:\b\p{{Nd}}{{5}} )?{MASK}(?:[\s\p{{Nd}}\x{{80}}-\x{{9f}},._@'’-]*{MASK})*(?:,? \p{{Nd}}{{5}}\b)?"
-)
+_RUN = re2.compile(rf"(?:\b\p{{Nd}}{{5}} )?{MASK}(?:[\s\p{{Nd}},._@'’-]*{MASK})*(?:,? \p{{Nd}}{{5}}\b)?")
 # A number after one of these says who or which, however short it is.
 _SUBJECT = re2.compile(
     r"(?i)\b((?:user|uid|id|account|customer|client|member|order|session|device|person|patient|tenant|contact"
