@@ -92,17 +92,16 @@ def clean_text(text: str) -> str:
 
 def clean_long(text: str) -> str:
     """Do as `clean_text` with a text that may be `_LONG_PARTS` times as long, as lines of logs are."""
-    cleaned: list[str] = []
+    parts: list[str] = []
     for _ in range(_LONG_PARTS):
         head = _cut(text)
-        cleaned.append(clean_text(head))
+        parts.append(clean_text(head))
         if head == text:
-            return "".join(cleaned)
+            break
         text = text[len(head) - len(_CUT) :]
         if not text[:1].isspace():
             break  # in the middle of a word: what it is cannot be told from its end
-        cleaned[-1] = cleaned[-1].removesuffix(_CUT)
-    return "".join(cleaned)
+    return "".join([*(part.removesuffix(_CUT) for part in parts[:-1]), parts[-1]])
 
 
 def clean_value(text: str) -> str:

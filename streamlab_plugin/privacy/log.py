@@ -13,7 +13,7 @@ from typing import Any
 
 import re2
 
-from streamlab_plugin.privacy.detector import clean_text
+from streamlab_plugin.privacy.detector import clean_long
 
 # Locust reports users as {"ClassName": 5} and names workers host_uuid; both are needed to read its log.
 _LOCUSTS_OWN = re2.compile(
@@ -100,6 +100,6 @@ def _reduced(line: str, reduce: Reduce) -> str:
 def _clean_line(line: str) -> str:
     pieces, end = [], 0
     for match in _LOCUSTS_OWN.finditer(line):
-        pieces += [clean_text(line[end : match.start()]), match.group()]
+        pieces += [clean_long(line[end : match.start()]), match.group()]
         end = match.end()
-    return "".join([*pieces, clean_text(line[end:])])
+    return "".join([*pieces, clean_long(line[end:])])

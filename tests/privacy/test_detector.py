@@ -13,6 +13,7 @@ from streamlab_plugin.privacy.card import is_card
 from streamlab_plugin.privacy.detector import (
     TEXT_LIMIT,
     UNREADABLE,
+    clean_long,
     clean_text,
     clean_value,
     is_clean,
@@ -195,6 +196,26 @@ class TestCleanText:
             assert "bob" not in cleaned
             assert "4111" not in cleaned
             assert cleaned.endswith("…")
+
+
+class TestCleanLong:
+    """`clean_long`."""
+
+    def test_four_times_as_much(self) -> None:
+        """What is behind the limit of a text is cleaned too, wherever a part ends."""
+        for shift in range(24):
+            text = (
+                "x " * ((TEXT_LIMIT - shift) // 2) + "4111 1111 1111 1111 bob@example.com rest " + "y " * 400
+            )
+            cleaned = clean_long(text)
+            assert "[card] [email] rest" in cleaned
+            assert cleaned.endswith("y y ")
+
+    def test_it_ends(self) -> None:
+        """More than that is cut off, and so is the rest of a word that a part ends in."""
+        assert len(clean_long("word " * 4_000)) < 4 * TEXT_LIMIT + 8
+        assert clean_long("word " * 4_000).endswith("…")
+        assert "bob" not in clean_long("x" * 2 * TEXT_LIMIT + " bob@example.com bob")
 
 
 class TestIsClean:
