@@ -15,6 +15,7 @@ import io
 import json
 import re
 import struct
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
@@ -25,7 +26,7 @@ Values = Mapping[str, str]
 _NUMBERS = ("user_id", "card", "phone", "latitude", "longitude")
 # The fields of the packaged policy that keep a text, and what they then say.
 _KEPT = {
-    "email": ("status", "sent to {}"), "phone": ("result", "call {} now"), "device_id": ("sensor", "{}"),
+    "email": ("status", "sent to {}"), "phone": ("result", "call {} now"),
     "ip": ("state", "from {}"), "iban": ("code", "{}"), "card": ("value", "paid with {}"),
     "ssn": ("reason_code", "ssn {}"), "token": ("level", "Bearer {}"),
 }  # fmt: skip
@@ -117,17 +118,30 @@ def _numbers(values: Values) -> dict[str, Any]:
 
 
 def _string(values: Values) -> dict[str, Any]:
-    items = list(values.items())
-    parts = [dict(items[at : at + 3]) for at in range(0, len(items), 3)]
-    keys = ("status", "result", "state", "zz_body", "zz_text", "zz_raw", "zz_more")
-    return {key: json.dumps(part) for key, part in zip(keys, parts, strict=False)}
+    return _in_strings(values, json.dumps)
 
 
 def _query(values: Values) -> dict[str, Any]:
-    items = list(values.items())
-    parts = [dict(items[at : at + 3]) for at in range(0, len(items), 3)]
-    keys = ("status", "result", "state", "zz_url", "zz_text", "zz_raw", "zz_more")
-    return {key: f"GET https://x.test/a?{urlencode(part)}" for key, part in zip(keys, parts, strict=False)}
+    return _in_strings(values, lambda part: f"GET https://x.test/a?{urlencode(part)}")
+
+
+def _in_strings(values: Values, write: Callable[[dict[str, str]], str]) -> dict[str, Any]:
+    """Return a document of strings with three values each behind a harmless id, the first ones kept."""
+    # An id may stay in a kept text (a documented limit), what stands beside it may not.
+    items = [(field, value) for field, value in values.items() if field != "device_id"]
+    parts = [{"request_id": _trace(values), **dict(items[at : at + 3])} for at in range(0, len(items), 3)]
+    keys = ("status", "result", "state", "zz_body", "zz_text", "zz_raw", "zz_more")
+    strings = {key: write(part) for key, part in zip(keys, parts, strict=False)}
+    return strings | {"zz_device": values.get("device_id")}
+
+
+def _traced(values: Values) -> dict[str, Any]:
+    return kept(values, lambda value: f"{_trace(values)} {value}")
+
+
+def _trace(values: Values) -> str:
+    """Return a UUID that is nobody's."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, "\n".join(values.values())))
 
 
 def percent(text: str) -> str:
@@ -217,6 +231,7 @@ DOCUMENTS: Final[Mapping[str, Callable[[Values], dict[str, Any]]]] = {
     "JSON in strings": _string,
     "query strings": _query,
     "kept texts": kept,
+    "kept texts with ids": _traced,
     "kept, percent": lambda values: kept(values, percent),
     "kept, HTML": lambda values: kept(values, entities),
     "kept, backslash-u": lambda values: kept(values, escapes),

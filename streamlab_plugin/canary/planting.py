@@ -17,6 +17,7 @@ from streamlab_plugin.canary.person import FIELDS, RECOGNISABLE, Person, people
 Kind = Literal["document", "body", "text", "path"]
 
 _PATH_FIELDS = tuple(field for field in RECOGNISABLE if field != "ssn")
+_KEPT_FIELDS = tuple(field for field in _PATH_FIELDS if field != "device_id")  # ids stay in kept values
 # Without a sign of being a phone number, as some countries write it, it is known in a field only.
 _SAID_FIELDS = tuple(field for field in FIELDS if field != "local_phone")
 _DISGUISES: Mapping[Kind, Mapping[str, Any]] = {
@@ -88,7 +89,7 @@ CARRIERS: Final[Mapping[str, tuple[tuple[Carrier, ...], tuple[Carrier, ...]]]] =
             Carrier("exception in on_push", "text"),
             Carrier("undecodable message", "text", is_recorded=False),
             Carrier("exception in a task", "text", is_wire=False),
-            Carrier("push type", "path", fields=_PATH_FIELDS),
+            Carrier("push type", "path", fields=_KEPT_FIELDS),
             Carrier("URL", "path", fields=_PATH_FIELDS),
             Carrier("query", "path", is_recorded=False),
         ),
