@@ -21,7 +21,7 @@ _ESCAPES = (b"\\n", b"\\t", b"\\r")
 # What makes four numbers with dots a version: a word or sign before, or what follows.
 _VERSION_CUE = re2.compile(
     rb"(?i)(?:(?:\b|_)(?:versions?|ver|v|rel|release|rev|revision|build|firmware|fw|driver|patch|sdk|oid|section"
-    rb"|chapter)(?:\s+(?:is|was|to|from))?[\"']?\s?[.:= ]?\s?[\"'(]?|[=<>~!]=\s?|[\^~]|\bv|\d[.,-]"
+    rb"|chapter)(?:\s+(?:is|was|to|from))?[\"']?\s?[.:= ]?\s?[\"'(]?|[=<>~!]=\s?|[\^~]|\bv|\d[.-]"
     rb"|(?:^|[\s\"'(,;])(?-i:[A-Z])[A-Za-z]*/)$"
 )
 _VERSION_TAIL = re2.compile(

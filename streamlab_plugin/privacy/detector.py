@@ -15,6 +15,7 @@ from functools import lru_cache
 import re2
 
 from streamlab_plugin.privacy.address import is_version
+from streamlab_plugin.privacy.iban import is_iban
 from streamlab_plugin.privacy.identity import HASHES, ID_TEXT, IDENTITIES, UUIDS
 from streamlab_plugin.privacy.layers import HINT, LAYERS_LIMIT, layers
 from streamlab_plugin.privacy.pattern import Pattern
@@ -60,6 +61,10 @@ _MOST_LAYERS = 16
 _HINT_ONLY = [_PATTERNS.index(_HIDDEN)]
 _NO_FINDINGS = frozenset((*_HINT_ONLY, *map(_PATTERNS.index, (UUIDS, HASHES, OPAQUE))))
 _IDS = re2.compile(ID_TEXT)
+# Of no alphabet, and long enough for what tells a secret from a word.
+_FIRST_STAND_IN = 0xE000
+_STAND_IN = re2.compile(r"[\x{e000}-\x{f8ff}]")
+_STAND_IN_LENGTH = 12
 
 # What `_fold` changes: digits, dashes, blanks, invisible characters beyond ASCII, wide forms of ASCII.
 _FOLDABLE = re2.compile(
@@ -134,7 +139,9 @@ def is_timestamp(text: str) -> bool:
 
 
 def _is_id(text: str) -> bool:
-    return len(text) >= 16 and text.isascii() and not text.isdigit() and _IDS.fullmatch(text) is not None
+    if len(text) < 16 or not text.isascii() or text.isdigit() or _IDS.fullmatch(text) is None:
+        return False
+    return not is_iban(text.upper())
 
 
 def _is_known_clean(text: str) -> bool:
@@ -179,27 +186,33 @@ def _cut(text: str) -> str:
 def _clean_around_ids(text: str) -> str:
     if is_version(text):
         return text
-    if _IDS.search(text) is None:
-        text = _clean(text)
-        if _IDS.search(text) is None:
-            return text
     for _ in range(_ROUNDS):
-        cleaned = _between_ids(text)
+        cleaned = _around_ids(text)
         if cleaned == text:
             return text
         text = cleaned
     return UNREADABLE
 
 
-def _between_ids(text: str) -> str:
-    pieces: list[str] = []
-    end = 0
-    for match in _IDS.finditer(text):
-        if not match.group().isdigit():
-            start, stop = match.span()
-            pieces += (_clean(text[end:start]), text[start:stop])
-            end = stop
-    return "".join((*pieces, _clean(text[end:]))) if pieces else _clean(text)
+def _around_ids(text: str) -> str:
+    """Clean *text* with a stand-in for each id: what reaches beyond one, such as an object, goes whole."""
+    if _STAND_IN.search(text) is not None:
+        return _clean(text)
+    ids: list[str] = []
+
+    def hold(match: re2._Match) -> str:
+        start, stop = match.span()
+        found: str = match.group()
+        is_word = not (text[:start][-1:].isalnum() or text[stop : stop + 1].isalnum())
+        if found.isdigit() or not is_word or is_iban(found.upper()):
+            return found
+        ids.append(found)
+        return chr(_FIRST_STAND_IN + len(ids)) * _STAND_IN_LENGTH
+
+    cleaned = _clean(str(_IDS.sub(hold, text)))
+    for number, found in enumerate(ids, start=1):
+        cleaned = cleaned.replace(chr(_FIRST_STAND_IN + number) * _STAND_IN_LENGTH, found)
+    return cleaned
 
 
 def _clean(text: str) -> str:
