@@ -36,7 +36,7 @@ LOCUST_HOOKS = (
     _P + "core.handover:Handover.take",
     _P + "gate:Gate._template",
     _P + "privacy.exception:ExceptionCleaner.clean",
-    _P + "privacy.log:_clean_lines",
+    _P + "privacy.log:clean_log_text",
     _P + "link.client:Client._collect",
     _P + "link.client:Client._send_outgoing",
     _P + "link.client:Client._hear",
