@@ -17,6 +17,8 @@ from streamlab_plugin.canary.person import FIELDS, RECOGNISABLE, Person, people
 Kind = Literal["document", "body", "text", "path"]
 
 _PATH_FIELDS = tuple(field for field in RECOGNISABLE if field != "ssn")
+# Ids may stay under an encoding, where the text is no error's.
+_LOGGED_FIELDS = tuple(field for field in RECOGNISABLE if field != "device_id")
 _KEPT_FIELDS = tuple(field for field in _PATH_FIELDS if field != "device_id")  # ids stay in kept values
 # Without a sign of being a phone number, as some countries write it, it is known in a field only.
 _SAID_FIELDS = tuple(field for field in FIELDS if field != "local_phone")
@@ -69,7 +71,7 @@ CARRIERS: Final[Mapping[str, tuple[tuple[Carrier, ...], tuple[Carrier, ...]]]] =
             Carrier("exception in a task", "text", is_wire=False),
             Carrier("chained exception", "text", is_wire=False),
             Carrier("logged exception", "text", is_wire=False),
-            Carrier("log line", "text", is_wire=False, fields=RECOGNISABLE),
+            Carrier("log line", "text", is_wire=False, fields=_LOGGED_FIELDS),
             Carrier("URL", "path", fields=_PATH_FIELDS),
             Carrier("query", "path", fields=_PATH_FIELDS),
             Carrier("header", "path", is_recorded=False),
