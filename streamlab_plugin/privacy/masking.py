@@ -31,7 +31,10 @@ _INVISIBLE = r"[^\x00-\x7f\pL\pM\p{Nd}]"
 _NUMBERS = (
     rf"\p{{Nd}}+(?:(?:[ /-]{_INVISIBLE}{{0,3}}|{_INVISIBLE}{{1,3}}[ /-]?{_INVISIBLE}{{0,3}})\p{{Nd}}+)*"
 )
-_PIECE = re2.compile(rf"({_MARK})|({_ESCAPE})|\b([vV]\p{{Nd}}{{1,3}}\b)|({_WORD})|({_NUMBERS})")
+# As national ids are written; dates and versions have fewer digits, addresses and durations shorter groups.
+_DOTTED = r"\p{Nd}{2,5}\.\p{Nd}{2,5}(?:[.-]\p{Nd}{2,5})+"
+_LONGEST_DOTTED: Final = 8
+_PIECE = re2.compile(rf"({_MARK})|({_ESCAPE})|\b([vV]\p{{Nd}}{{1,3}}\b)|({_WORD})|({_DOTTED})|({_NUMBERS})")
 # Words that go take their neighbours with them: who has three names is not to be told from who has two.
 # So do numbers of five digits beside them, which are postal codes.
 _RUN = re2.compile(rf"(?:\b\p{{Nd}}{{5}} )?{MASK}(?:[\s\p{{Nd}},._@'’-]*{MASK})*(?:,? \p{{Nd}}{{5}}\b)?")
@@ -64,12 +67,14 @@ class Masker:
 
     def _piece(self, match: re2._Match) -> str:
         piece: str = match.group()
-        _mark, escape, _version, word, numbers = match.groups()
+        _mark, escape, _version, word, dotted, numbers = match.groups()
         if escape:
             return MASK
         if word:
             return piece if self._is_known(piece) else MASK
         if numbers and sum(map(str.isdecimal, piece)) > LONGEST_NUMBER:
+            return "{n}"
+        if dotted and sum(map(str.isdecimal, piece)) > _LONGEST_DOTTED:
             return "{n}"
         return piece
 

@@ -22,7 +22,8 @@ _WORDS: Final = {"scrubbed": "texts scrubbed", "failed": "payloads unread", "mas
 
 def marks(text: str) -> Counter[str]:
     """Return what was done to a cleaned *text*, by counter: its detectors' marks, such as ``[email]``."""
-    counts = Counter(f"{FOUND}{match.group(1)}" for match in _MARK.finditer(text))
+    data: bytes = text.encode(errors="replace")
+    counts = Counter(f"{FOUND}{match.group(1).decode()}" for match in _MARK.finditer(data))
     if MASK in text:
         counts["masked"] = 1
     return counts

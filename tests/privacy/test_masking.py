@@ -67,6 +67,7 @@ class TestMask:
             ("no account for " + "ליבי לוי".encode().decode("latin-1"), "no account for ▢"),
             ("port 65535, line 12, took 1234567 ms", "port 65535, line 12, took {n} ms"),
             ("code 4711 23456 78", "code {n}"),
+            ("CPF 123.456.789-00, build 2024.12.31, 127.0.0.1", "▢ {n}, build 2024.12.31, 127.0.0.1"),
             ("on 2026-11-22 at 03:15", "on {n} at 03:15"),
             ("sent to bob@example.org via {uuid}", "sent to [email] via {uuid}"),
             (

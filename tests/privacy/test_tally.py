@@ -16,7 +16,7 @@ class TestMarks:
 
     def test_what_only_looks_like_a_mark(self) -> None:
         """Other words in brackets are somebody's own."""
-        assert not marks("[ERROR] [a1] [x] list[index] of {email} (phone)")
+        assert not marks("[ERROR] [a1] [x] list[index] of {email} (phone) \ud800")
 
 
 class TestText:
