@@ -106,8 +106,8 @@ def run_at_a_distance(
 
 
 def test_a_distant_database(tmp_path: Path, server: PostgresServer) -> None:
-    """60 ms for each round trip, during the whole run."""
-    run_at_a_distance(tmp_path / "run", server, QUICK_RATE, 4.0, round_trip_s=0.06)
+    """30 ms for each round trip, during the whole run."""
+    run_at_a_distance(tmp_path / "run", server, QUICK_RATE, 4.0, round_trip_s=0.03)
 
 
 @pytest.mark.faults
