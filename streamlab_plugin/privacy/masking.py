@@ -27,7 +27,8 @@ _ESCAPE = (
 _LETTERS = r"\pL[\pL\pM]*"
 _WORD = rf"{_LETTERS}(?:['’]{_LETTERS})*"
 # What looks like a separator, or like nothing, between digits does not make two numbers of one.
-_INVISIBLE = r"[^\x00-\x7f\pL\pM\p{Nd}]"
+# Small classes: a copy of a large one costs RE2 thousands of states; out of memory it complains and is slow.
+_INVISIBLE = "(?:" + "|".join(rf"[^\x00-\x7F\P{{{kind}}}]" for kind in ("Cf", "Zs", "Pd")) + "|[／．，])"
 _NUMBERS = (
     rf"\p{{Nd}}+(?:(?:[ /-]{_INVISIBLE}{{0,3}}|{_INVISIBLE}{{1,3}}[ /-]?{_INVISIBLE}{{0,3}})\p{{Nd}}+)*"
 )

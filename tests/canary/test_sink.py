@@ -30,7 +30,9 @@ class TestSearch:
 
     def test_vocabulary(self) -> None:
         """A name that consists of words that error texts may keep proves nothing; one with others does."""
-        one = PLANTED[0]._replace(values={"full_name": "Field June-Connection", "street": "Field 12, June"})
+        one = PLANTED[0]._replace(
+            values={"full_name": "Field June-Connection", "street": "Field 123456, June"}
+        )
         search = Search([one], frozenset({"field", "june", "connection"}))
         assert [(one, "street")] == search.owners
 
