@@ -105,6 +105,7 @@ def run_at_a_distance(
     return run
 
 
+@pytest.mark.faults
 def test_a_distant_database(tmp_path: Path, server: PostgresServer) -> None:
     """30 ms for each round trip, during the whole run."""
     run_at_a_distance(tmp_path / "run", server, QUICK_RATE, 4.0, round_trip_s=0.03)

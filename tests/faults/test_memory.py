@@ -52,6 +52,7 @@ def run_through_outage(
     return stored
 
 
+@pytest.mark.faults
 def test_a_short_outage(tmp_path: Path, server: PostgresServer) -> None:
     """Some seconds."""
     stored = run_through_outage(tmp_path / "run", server, QUICK_OUTAGE_RATE, QUICK_OUTAGE_S, after_s=2)
